@@ -1,0 +1,40 @@
+# Bare `make` explains itself.
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO ?= demo
+
+.DEFAULT_GOAL := help
+
+help:  ## say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/ready  ## simulate an organisation and find the attacks in it (about 3 minutes)
+	@if [ ! -e $(DEMO)/labels.csv ]; then $(BIN)/raretrail simulate $(DEMO); fi
+	@rm -rf $(DEMO)/out
+	@$(BIN)/raretrail run $(DEMO)/logs --geoip_database $(DEMO)/city.mmdb --output $(DEMO)/out
+
+test: $(VENV)/ready  ## run all tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/ready  ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/ready  ## speed and memory as ratios, and the golden numbers (about 10 minutes)
+	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.memory
+
+demo-clean:  ## remove what `make run` wrote
+	rm -rf $(DEMO)
+
+clean: demo-clean  ## remove the virtual environment and all that was built
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+.PHONY: help run test lint bench demo-clean clean

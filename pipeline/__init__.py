@@ -1,0 +1,1 @@
+"""The job: options, composition, runners, sources and sinks, command line, rules, report."""

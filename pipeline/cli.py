@@ -1,0 +1,70 @@
+"""The command line: `raretrail COMMAND …`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from typing import Final
+
+from pipeline.errors import UsageError, nearest
+
+_USAGE: Final = """\
+usage: raretrail COMMAND …
+
+  run INPUT… --output OUT   find unusual API calls in CloudTrail logs
+  simulate DIR              write a small organisation with labelled attacks
+  version                   print the version
+
+`raretrail COMMAND --help` tells more."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; its exit status: 0 well, 1 failed, 2 could not begin, 130 interrupted."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_USAGE)
+        return 0 if arguments else 2
+    name, *rest = arguments
+    command = _COMMANDS.get(name)
+    try:
+        if command is None:
+            raise UsageError(f"command {name}: no such command{nearest(name, _COMMANDS)}")
+        return command(rest)
+    except UsageError as error:
+        print(f"raretrail: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        return 0
+    except KeyboardInterrupt:
+        print("raretrail: interrupted", file=sys.stderr)
+        return 130
+
+
+def _run(argv: list[str]) -> int:
+    from pipeline.run import run  # noqa: PLC0415  Beam takes a second to import
+
+    return run(argv)
+
+
+def _simulate(argv: list[str]) -> int:
+    from pipeline.simulate import command  # noqa: PLC0415
+
+    parser = argparse.ArgumentParser(prog="raretrail simulate", allow_abbrev=False)
+    command.add_arguments(parser)
+    hyphened = [a.replace("-", "_").replace("__", "--", 1) if a[:2] == "--" else a for a in argv]
+    return command.run(parser.parse_args(hyphened))
+
+
+def _version(argv: list[str]) -> int:
+    print(f"raretrail {version('raretrail')}")
+    return 0
+
+
+_COMMANDS: Final[dict[str, Callable[[list[str]], int]]] = {
+    "run": _run,
+    "simulate": _simulate,
+    "version": _version,
+    "--version": _version,
+}

@@ -1,0 +1,186 @@
+"""The options of a run: ours and every one of Beam's, from the command line and from YAML."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import yaml
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipeline.errors import UsageError, nearest
+from schemas.rule import SCORERS
+from transforms.identify import POLICIES
+
+_PROG: Final = "raretrail run"
+
+
+class RunOptions(PipelineOptions):  # type: ignore[misc]
+    """raretrail's own options; their names are an API."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+        add = parser.add_argument
+        add("--output", metavar="OUT", help="folder for the results; new or empty")
+        add("--geoip_database", metavar="MMDB", help="city database in MaxMind's format")
+        add("--rules", action="append", metavar="FILE", help="rule file or folder, instead of ours")
+        add("--scorer", choices=SCORERS, help="judge all rules by this scorer")
+        add("--identity", choices=POLICIES, default=POLICIES[0], help="who a user is")
+        add("--from", dest="from_time", metavar="TIME", help="first event time, as 2026-03-02")
+        add("--until", dest="until_time", metavar="TIME", help="event time to stop before")
+        add("--config", metavar="YAML", help="file that holds any of these options")
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """A run as it was asked for, checked as far as that needs no reading of files."""
+
+    inputs: tuple[str, ...]
+    output: Path
+    geoip_database: Path | None
+    rules: tuple[Path, ...]
+    scorer: str | None
+    identity: str
+    start: int | None
+    """Milliseconds since the epoch."""
+    until: int | None
+    beam: PipelineOptions
+
+    def document(self) -> dict[str, Any]:
+        """The settings for run.json: everything that was asked for, ours and Beam's."""
+        return {
+            "inputs": list(self.inputs),
+            "output": str(self.output),
+            "geoip_database": str(self.geoip_database) if self.geoip_database else None,
+            "rules": [str(path) for path in self.rules],
+            "scorer": self.scorer,
+            "identity": self.identity,
+            "from": self.start,
+            "until": self.until,
+            "beam": {key: str(value) for key, value in self.beam.display_data().items()},
+        }
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message)
+
+
+def parse_run(argv: Sequence[str]) -> RunSettings:
+    """The settings that a command line asks for. Raises UsageError of one line."""
+    parser, ours = _parser()
+    tokens = [_underscored(token) for token in argv]
+    chosen, _ = parser.parse_known_args(tokens)
+    if chosen.config:
+        tokens = [*_config_tokens(Path(chosen.config), parser), *tokens]
+    options, rest = parser.parse_known_intermixed_args(tokens)
+    for token in rest:
+        name = token.partition("=")[0]
+        raise UsageError(f"option {name}: no such option{nearest(name, _flags(parser))}")
+    if not options.inputs:
+        raise UsageError("INPUT: none given; name files, folders or globs of CloudTrail logs")
+    if not options.output:
+        raise UsageError("--output: none given; name a new folder for the results")
+    start, until = _time("--from", options.from_time), _time("--until", options.until_time)
+    if start is not None and until is not None and start >= until:
+        raise UsageError(f"--until {options.until_time}: not after --from {options.from_time}")
+    return RunSettings(
+        inputs=tuple(options.inputs),
+        output=Path(options.output).absolute(),
+        geoip_database=Path(options.geoip_database).absolute() if options.geoip_database else None,
+        rules=tuple(Path(name) for name in options.rules or ()),
+        scorer=options.scorer,
+        identity=options.identity,
+        start=start,
+        until=until,
+        beam=_beam_options(parser, options, ours),
+    )
+
+
+def _parser() -> tuple[_Parser, set[str]]:
+    """A parser of all options, and the names of our own. Beam's are accepted, not listed."""
+    parser = _Parser(
+        prog=_PROG,
+        allow_abbrev=False,
+        description="Find unusual API calls in CloudTrail logs.",
+        epilog="Every option of Apache Beam is accepted too, such as --direct_num_workers 2. "
+        "Hyphens in names are as good as underscores.",
+    )
+    parser.add_argument("inputs", nargs="*", metavar="INPUT", help="file, folder, glob, or -")
+    RunOptions._add_argparse_args(parser)
+    ours = {action.dest for action in parser._actions}
+    for kind in PipelineOptions.__subclasses__():
+        if kind is not RunOptions and kind.__module__.startswith("apache_beam"):
+            kind._add_argparse_args(parser)
+    for action in parser._actions:
+        if action.dest not in ours:
+            action.help = argparse.SUPPRESS
+    return parser, ours
+
+
+def _flags(parser: argparse.ArgumentParser) -> list[str]:
+    return [flag for action in parser._actions for flag in action.option_strings]
+
+
+def _underscored(token: str) -> str:
+    """`--geoip-database=x` as `--geoip_database=x`."""
+    if not token.startswith("--"):
+        return token
+    name, equals, value = token.partition("=")
+    return "--" + name[2:].replace("-", "_") + equals + value
+
+
+def _config_tokens(path: Path, parser: argparse.ArgumentParser) -> list[str]:
+    """A YAML file of options as command-line tokens, which later ones overrule."""
+    try:
+        document = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"--config {path}: cannot be read: {reason}") from None
+    if not isinstance(document, dict):
+        raise UsageError(f"--config {path}: not a mapping of option names to values")
+    flags = _flags(parser)
+    tokens: list[str] = []
+    for key, value in document.items():
+        flag = _underscored(f"--{key}")
+        values: Iterable[Any] = value if isinstance(value, list) else [value]
+        if key == "inputs":
+            tokens += [str(item) for item in values]
+        elif flag not in flags or flag == "--config":
+            names = [name.lstrip("-") for name in flags] + ["inputs"]
+            raise UsageError(f"--config {path}: {key}: no such option{nearest(str(key), names)}")
+        elif value is True:
+            tokens.append(flag)
+        elif value is not None and value is not False:
+            tokens += [f"{flag}={item}" for item in values]
+    return tokens
+
+
+def _time(flag: str, text: str | None) -> int | None:
+    """A date or time in ISO 8601, UTC where it names no zone, in ms since the epoch."""
+    if text is None:
+        return None
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            f"{flag} {text}: not a time; write it as 2026-03-02 or 2026-03-02T14:30:00Z"
+        ) from None
+    zoned = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    return int(zoned.timestamp() * 1000)
+
+
+def _beam_options(
+    parser: argparse.ArgumentParser, options: argparse.Namespace, ours: set[str]
+) -> PipelineOptions:
+    """What was given for Beam, as its own options object."""
+    given = {
+        name: value
+        for name, value in vars(options).items()
+        if name not in ours and value != parser.get_default(name)
+    }
+    return PipelineOptions.from_dictionary(given)

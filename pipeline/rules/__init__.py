@@ -1,0 +1,170 @@
+"""The rules: YAML files, built in or the user's own, read without trust.
+
+A rule file is data. YAML's aliases, anchors, tags, duplicate keys and odd numbers are refused, and
+nothing of it is constructed but text, plain numbers, true, false and null.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from schemas.document import OneOf, Step
+from schemas.rule import SCORERS, Rule, RuleError, Where, distinct
+
+FILE_LIMIT: Final = 256_000
+"""Most bytes of a rule file."""
+DEPTH_LIMIT: Final = 10
+"""Most levels of a rule file; a rule needs four."""
+SUFFIXES: Final = (".yaml", ".yml")
+
+
+def load_rules(paths: Sequence[Path] | None = None) -> list[Rule]:
+    """The built-in rules, or those of the given files and directories (with what lies below).
+
+    One rule a file; files of a directory in the order of their names, hidden ones left out.
+    Raises RuleError: a file that cannot be read or is not a rule, nothing found, names given twice.
+    """
+    texts = _built_in() if paths is None else _files(paths)
+    rules = distinct(parse_rule(text, name) for name, text in texts)
+    if not rules:
+        places = "the package" if paths is None else ", ".join(map(str, paths)) or "an empty list"
+        raise Where(places).error("no rule file (*.yaml) is there")
+    return rules
+
+
+def with_scorer(rules: Sequence[Rule], name: str) -> list[Rule]:
+    """The same rules, all judged by one scorer. Raises RuleError for an unknown one."""
+    scorer = OneOf("a scorer", SCORERS).read(name, Where("--scorer"))
+    return [replace(rule, detector=replace(rule.detector, scorer=scorer)) for rule in rules]
+
+
+def parse_rule(text: bytes, file: str) -> tuple[Rule, Where]:
+    """The rule that the YAML text of a file holds, and where its keys are. Raises RuleError."""
+    if len(text) > FILE_LIMIT:
+        raise Where(file).error(f"larger than a rule file may be, {FILE_LIMIT:,} bytes")
+    lines: dict[tuple[Step, ...], int] = {}
+    where = Where(file, lines)
+    try:
+        root = _compose(text.decode("utf-8-sig"))
+        if root is None:
+            raise where.error("empty: a rule file holds one rule")
+        document = _value(root, (), lines)
+    except UnicodeDecodeError as error:
+        raise where.error(f"not UTF-8 text, at byte {error.start}") from None
+    except yaml.YAMLError as error:
+        raise _at_mark(where, error) from None
+    return Rule.parse(document, where), where
+
+
+def _built_in() -> Iterator[tuple[str, bytes]]:
+    """(name, text) of the rules that come with the program."""
+    files = (each for each in resources.files(__name__).iterdir() if each.name.endswith(SUFFIXES))
+    for each in sorted(files, key=lambda each: each.name):
+        yield f"built-in {each.name}", each.read_bytes()
+
+
+def _files(paths: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
+    """(name, text) of rule files. Raises RuleError."""
+    for path in paths:
+        where = Where(str(path))
+        try:
+            if path.is_dir():
+                files = sorted(each for each in path.rglob("*") if _is_rule_file(path, each))
+                if not files:
+                    raise where.error("no rule file (*.yaml) is there")
+            elif path.is_file():
+                files = [path]
+            else:
+                raise where.error("no such file or directory")
+            for each in files:
+                where = Where(str(each))
+                with each.open("rb") as stream:
+                    yield str(each), stream.read(FILE_LIMIT + 1)
+        except OSError as error:
+            raise where.error(f"cannot be read: {error.strerror or error}") from None
+
+
+def _is_rule_file(root: Path, path: Path) -> bool:
+    """Whether a path found in a directory is a rule file that is not hidden."""
+    hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+    return path.suffix in SUFFIXES and not hidden and path.is_file()
+
+
+def _compose(text: str) -> yaml.Node | None:
+    """The nodes of a text, with their marks, once nothing makes a small text large."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if getattr(event, "anchor", None) is not None:
+            raise _refusal("anchors and aliases are not allowed", event.start_mark)
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEPTH_LIMIT:
+            raise _refusal(f"more than {DEPTH_LIMIT} levels deep", event.start_mark)
+    root: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
+    return root
+
+
+_TAG: Final = "tag:yaml.org,2002:"
+_INT: Final = re.compile(r"-?(0|[1-9]\d{0,17})")
+_FLOAT: Final = re.compile(r"-?(0|[1-9]\d{0,17})\.\d{1,18}")
+
+
+def _value(node: yaml.Node, path: tuple[Step, ...], lines: dict[tuple[Step, ...], int]) -> object:
+    """What a node says, in plain Python; `lines` gets the line of every path below it."""
+    lines.setdefault(path, node.start_mark.line + 1)
+    tag = node.tag.removeprefix(_TAG)
+    if isinstance(node, yaml.MappingNode) and tag == "map":
+        mapping: dict[str, object] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag != f"{_TAG}str":
+                raise _refusal("a key must be plain text", key_node.start_mark)
+            key = key_node.value
+            if key in mapping:
+                raise _refusal(f"the key {key[:60]!r} stands there twice", key_node.start_mark)
+            lines[(*path, key)] = key_node.start_mark.line + 1
+            mapping[key] = _value(value_node, (*path, key), lines)
+        return mapping
+    if isinstance(node, yaml.SequenceNode) and tag == "seq":
+        return [_value(each, (*path, index), lines) for index, each in enumerate(node.value)]
+    if isinstance(node, yaml.ScalarNode):
+        return _scalar(node, tag)
+    raise _refusal(f"the tag {node.tag[:60]!r} is not allowed", node.start_mark)
+
+
+def _scalar(node: yaml.ScalarNode, tag: str) -> str | int | float | bool | None:
+    """Text, a plain number, true, false or null; nothing else that YAML makes of a scalar."""
+    text: str = node.value
+    constants: dict[str, bool] = yaml.SafeLoader.bool_values
+    if tag == "str":
+        return text
+    if tag == "null":
+        return None
+    if tag == "bool" and text.lower() in constants:
+        return constants[text.lower()]
+    if tag == "int" and _INT.fullmatch(text):
+        return int(text)
+    if tag == "float" and _FLOAT.fullmatch(text):
+        return float(text)
+    fault = f"{text[:60]!r} is neither text nor a plain decimal number ({tag[:60]})"
+    raise _refusal(f"{fault}; quote it if it is meant as text", node.start_mark)
+
+
+def _refusal(problem: str, mark: Any) -> yaml.MarkedYAMLError:
+    """The error of something that YAML allows and we do not."""
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+
+
+def _at_mark(where: Where, error: yaml.YAMLError) -> RuleError:
+    """A RuleError with the line that a YAML error names."""
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    line: dict[tuple[Step, ...], int] = {} if mark is None else {(): mark.line + 1}
+    problem = getattr(error, "problem", None) or getattr(error, "reason", None)
+    fault = " ".join(str(problem or "not YAML").split())
+    return Where(where.file, line).error(f"cannot be read as YAML: {fault}")

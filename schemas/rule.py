@@ -1,0 +1,186 @@
+"""Rules and detectors: what is counted, when it alerts, and what an analyst is told.
+
+The fields of `Rule`, `Detector` and `Threat` are the keys of a rule file, and what each key allows
+stands beside it. Everything wrong is a `RuleError` of one line (see `schemas.document`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from schemas.document import (
+    LINE,
+    LINK,
+    PROSE,
+    SLUG,
+    UUID,
+    Items,
+    Names,
+    Nested,
+    Number,
+    OneOf,
+    RuleError,
+    Text,
+    Where,
+    allows,
+    parse,
+)
+from schemas.event import FIELDS
+
+__all__ = ["Detector", "Rule", "RuleError", "Threat", "Where", "detectors", "distinct"]
+
+FUNCTIONS: Final = ("rare",)
+"""What a detector may look for."""
+SCORERS: Final = ("window", "elastic")
+"""How it may be judged."""
+SCOPES: Final = ("organisation", "account")
+"""Among whom: where an entity's peers are."""
+SEVERITIES: Final = ("low", "medium", "high", "critical")
+MAX_LOOKBACK: Final = 24 * 60
+"""Longest look-back, in minutes: an anomaly waits no longer than a day to become an alert."""
+
+FIELD: Final = OneOf("a field of an event", FIELDS)
+
+
+@dataclass(frozen=True)
+class Detector:
+    """What is counted, of whom, and how it is judged. Equal detectors share their state.
+
+    The identity policy is the run's, not the detector's.
+    """
+
+    name: str = field(compare=False, metadata=allows(SLUG))
+    """What people call it; not a part of its identity."""
+    function: str = field(metadata=allows(OneOf("a function", FUNCTIONS)))
+    by_field: str = field(metadata=allows(FIELD))
+    """The field whose values are judged."""
+    partition_fields: tuple[str, ...] = field(metadata=allows(Items(FIELD, least=1)))
+    """The fields whose values, in this order, name the entity: who, or where."""
+    scorer: str = field(default="window", metadata=allows(OneOf("a scorer", SCORERS)))
+    scope: str = field(default="organisation", metadata=allows(OneOf("a scope", SCOPES)))
+    """Where the entities and their peers are: everywhere, or in each account by itself."""
+
+    @classmethod
+    def parse(cls, document: object, where: Where) -> Detector:
+        """The detector that a mapping describes. Raises RuleError."""
+        detector = parse(cls, document, where)
+        if detector.by_field in detector.partition_fields:
+            fault = f"{detector.by_field!r} is a partition field too: nothing could be rare"
+            raise where.at("by_field").error(fault)
+        return detector
+
+    @property
+    def scope_field(self) -> str | None:
+        """The field whose value is the scope of an event; None: one scope for all."""
+        return "cloud.account.id" if self.scope == "account" else None
+
+    def fingerprint(self) -> dict[str, str | list[str]]:
+        """All that makes the detector what it is, ready for JSON: what a snapshot compares."""
+        return {
+            "by_field": self.by_field,
+            "function": self.function,
+            "partition_fields": list(self.partition_fields),
+            "scope": self.scope,
+            "scorer": self.scorer,
+        }
+
+    @property
+    def key(self) -> str:
+        """The same as one line of text: the detector's part in the keys of state.
+
+        Snapshots hold it, so it never changes; what a detector learns to say later is added at
+        the end, and only where it is said.
+        """
+        entity = ",".join(self.partition_fields)
+        return "/".join((self.function, self.by_field, entity, self.scorer, self.scope))
+
+
+@dataclass(frozen=True)
+class Threat:
+    """A technique of MITRE ATT&CK, and the tactic that it serves here."""
+
+    tactic: str = field(metadata=allows(Text("a tactic such as TA0001", r"TA\d{4}")))
+    tactic_name: str = field(metadata=allows(LINE))
+    technique: str = field(
+        metadata=allows(Text("a technique such as T1078.004", r"T\d{4}(\.\d{3})?"))
+    )
+    technique_name: str = field(metadata=allows(LINE))
+
+    @classmethod
+    def parse(cls, document: object, where: Where) -> Threat:
+        """The technique that a mapping describes. Raises RuleError."""
+        return parse(cls, document, where)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A detector, when its anomalies become alerts, and what is said about them."""
+
+    uuid: str = field(metadata=allows(UUID))
+    """Goes into the ids of alerts: never changes."""
+    id: str = field(metadata=allows(SLUG))
+    """What people type."""
+    name: str = field(metadata=allows(LINE))
+    description: str = field(metadata=allows(PROSE))
+    detector: Detector = field(metadata=allows(Nested(Detector.parse)))
+    version: int = field(default=1, metadata=allows(Number(1, 1_000_000, step=1)))
+    threshold: float = field(default=75.0, metadata=allows(Number(0, 100)))
+    """The least score of an alert."""
+    max_alerts: int = field(default=100, metadata=allows(Number(1, 10_000, step=1)))
+    """Most alerts at one firing."""
+    interval_minutes: int = field(default=15, metadata=allows(Number(15, MAX_LOOKBACK, step=15)))
+    lookback_minutes: int = field(default=120, metadata=allows(Number(15, MAX_LOOKBACK, step=15)))
+    severity: str = field(default="low", metadata=allows(OneOf("a severity", SEVERITIES)))
+    risk_score: int = field(default=21, metadata=allows(Number(0, 100, step=1)))
+    tags: tuple[str, ...] = field(default=(), metadata=allows(Items(LINE)))
+    false_positives: tuple[str, ...] = field(default=(), metadata=allows(Items(PROSE)))
+    guide: str = field(default="", metadata=allows(PROSE))
+    """What an analyst does with an alert, in Markdown."""
+    setup: str = field(default="", metadata=allows(PROSE))
+    """What the rule needs, in Markdown."""
+    references: tuple[str, ...] = field(default=(), metadata=allows(Items(LINK)))
+    threat: tuple[Threat, ...] = field(default=(), metadata=allows(Items(Nested(Threat.parse))))
+    equivalents: Mapping[str, str] = field(
+        default_factory=dict, hash=False, metadata=allows(Names())
+    )
+    """The same rule elsewhere: product → its id there."""
+
+    @classmethod
+    def parse(cls, document: object, where: Where) -> Rule:
+        """The rule that a mapping describes, alone (see `distinct`). Raises RuleError."""
+        rule = parse(cls, document, where)
+        if rule.lookback_minutes < rule.interval_minutes:
+            fault = (
+                f"{rule.lookback_minutes} is less than interval_minutes, {rule.interval_minutes}"
+            )
+            raise where.at("lookback_minutes").error(fault)
+        return rule
+
+
+def distinct(parsed: Iterable[tuple[Rule, Where]]) -> list[Rule]:
+    """The rules, once nothing that names one names two. Raises RuleError.
+
+    uuid, id and name are a rule's own; a detector's name stands for one detector.
+    """
+    rules: list[Rule] = []
+    taken: dict[tuple[str, str], Where] = {}
+    named: dict[str, tuple[Detector, Where]] = {}
+    for rule, where in parsed:
+        for key in ("uuid", "id", "name"):
+            value, place = getattr(rule, key), where.at(key)
+            first = taken.setdefault((key, value), place)
+            if first is not place:
+                raise place.error(f"{value!r} is taken by {first.spot}")
+        place = where.at("detector").at("name")
+        detector, at = named.setdefault(rule.detector.name, (rule.detector, place))
+        if detector != rule.detector:
+            raise place.error(f"{detector.name!r} is the name of another detector in {at.spot}")
+        rules.append(rule)
+    return rules
+
+
+def detectors(rules: Iterable[Rule]) -> list[Detector]:
+    """Each detector once, in the order of the rules; of equal ones the first."""
+    return list(dict.fromkeys(rule.detector for rule in rules))

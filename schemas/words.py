@@ -1,0 +1,86 @@
+"""What people read about an anomaly, from one place: report, alert and explanation use it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Final
+
+from schemas.anomaly import Judgement
+from schemas.slice import number_of
+
+_LONGEST: Final = 80
+"""Most characters of a user-controlled string inside a sentence."""
+
+
+def printable(text: str) -> str:
+    """User-controlled text made harmless for a terminal or a sentence: escaped and cut."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return shown if len(shown) <= _LONGEST else shown[: _LONGEST - 1] + "…"
+
+
+def iso(ms: int) -> str:
+    """A time in milliseconds since the epoch, as ISO 8601 in UTC."""
+    stamp = datetime.fromtimestamp(ms / 1000, UTC)
+    return stamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def sentence(found: Judgement) -> str:
+    """What happened, in one sentence: who, what, when, from where, and how new it is."""
+    cell = found.cell
+    number, exact = number_of(cell.ids)
+    times = "once" if number == 1 else f"{number} times" if exact else f"about {number} times"
+    failed = ", every time with an error" if cell.failed else ""
+    when = datetime.fromtimestamp(cell.first / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    action = printable(found.action)
+    if "source.geo.city_name" in found.entity:
+        who = _users(cell.users) or "somebody without a user name"
+        what = f"{who} called {action} from {place(found.entity)}"
+    else:
+        what = f"{who_of(found.entity)} called {action}{_from(found)}"
+    return f"{what} {times} on {when}{failed}: {_history(found)}"
+
+
+def who_of(entity: dict[str, str]) -> str:
+    """An entity in words: "alice in account 111122223333"."""
+    account = entity.get("cloud.account.id")
+    rest = [value for field, value in entity.items() if field != "cloud.account.id"]
+    name = " / ".join(printable(value) for value in rest) or "account"
+    return f"{name} in account {printable(account)}" if account else name
+
+
+def place(entity: dict[str, str]) -> str:
+    """A city in words: "Lagos, NG"."""
+    country = entity.get("source.geo.country_iso_code", "")
+    city = entity.get("source.geo.city_name", "")
+    return ", ".join(printable(part) for part in (city, country) if part)
+
+
+def user_names(users: tuple[str, ...]) -> list[str]:
+    """The names in a cell's user entities, without their accounts."""
+    return sorted({json.loads(user)[-1] for user in users})
+
+
+def _users(users: tuple[str, ...]) -> str:
+    names = [printable(name) for name in user_names(users)]
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _from(found: Judgement) -> str:
+    first = found.cell.evidence[0] if found.cell.evidence else None
+    if first is None:
+        return ""
+    where = ", ".join(printable(part) for part in (first.city, first.country) if part)
+    return f" from {where or printable(first.address) or 'nowhere known'}"
+
+
+def _history(found: Judgement) -> str:
+    profile = found.profile
+    if profile.since is None:
+        return "the first time it is seen at all"
+    days = max(1, round((found.slice * 900_000 - profile.since) / 86_400_000))
+    known = f"{days} day{'s' if days > 1 else ''} of history ({profile.n_actions} actions)"
+    if found.seen == 0:
+        return f"never before in {known}"
+    last = "" if found.seen_last is None else f", last on {iso(found.seen_last)[:10]}"
+    return f"{found.seen} times before in {known}{last}"

@@ -1,0 +1,203 @@
+"""Read objects: from names to batches of events, with everything accounted for."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import apache_beam as beam
+
+from schemas.codec import Codec
+from schemas.counts import ROW, Row
+from schemas.event import RAW_LIMIT, DeadLetter, Event, EventBatch
+from transforms.read import ObjectReader, Reading, raw_record
+
+DEAD_LETTER: Final = Codec("deadletter", DeadLetter)
+
+_EARLIEST: Final = int(datetime(2013, 11, 1, tzinfo=UTC).timestamp() * 1000)
+"""CloudTrail began in November 2013."""
+_BATCH_EVENTS: Final = 5_000
+_BATCH_BYTES: Final = 8 << 20
+_STREAMED: Final = 32 << 20
+"""Objects of this size and more are read piece by piece."""
+_FIRST_OBJECTS: Final = 1_000
+_FOLDER: Final = re.compile(r"/(\d{4})/(\d{2})/(\d{2})/[^/]*$")
+
+
+class TooManyDeadLetters(RuntimeError):  # noqa: N818
+    """More than half of the first thousand objects could not be read."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Which event times a run accepts; all in milliseconds since the epoch."""
+
+    start: int | None
+    """`--from`: the first time."""
+    until: int | None
+    """`--until`: the first time that is no longer in."""
+    now: int
+    """Start of the run: the only wall clock, recorded in run.json."""
+
+    def holds(self, time: int) -> bool:
+        """Whether --from/--until let an event time in."""
+        return (self.start is None or time >= self.start) and (
+            self.until is None or time < self.until
+        )
+
+    def limit(self, folder: datetime | None) -> int:
+        """The first time that is out of range: after the day that follows the object's folder."""
+        if folder is None:
+            return self.now + 1
+        return int((folder + timedelta(days=2)).timestamp() * 1000)
+
+
+def folder_date(name: str) -> datetime | None:
+    """The date in an object's name (…/yyyy/mm/dd/name), if it has one."""
+    found = _FOLDER.search(name)
+    if found is None:
+        return None
+    year, month, day = map(int, found.groups())
+    try:
+        return datetime(year, month, day, tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+@dataclass(eq=False)
+class ReadObjects(beam.PTransform):  # type: ignore[misc]
+    """Lists of object names → .batches: EventBatch; .dead: bytes of DeadLetter; .counts: rows.
+
+    A list is read in its order into batches of at most 5,000 events or 8 MB, so that Beam's cost
+    of an element is paid once for many objects. Stateless; elements keep the stamp of their list.
+    """
+
+    identity: str
+    geoip_database: str | None
+    extent: Extent
+    journal: str | None = None
+    """File to which each finished list appends a line, for whoever shows progress."""
+    give_up: bool = False
+    """Raise TooManyDeadLetters when more than half of the first 1,000 objects are dead letters."""
+
+    def expand(self, lists: Any) -> Any:
+        """See the class."""
+        return lists | beam.ParDo(_ReadObjects(self)).with_outputs("dead", "counts", main="batches")
+
+
+@dataclass
+class _Batch:
+    """What is being read of one list."""
+
+    unit: str
+    counts: Counter[str] = field(default_factory=Counter)
+    events: list[Event] = field(default_factory=list)
+    size: int = 0
+    number: int = 0
+
+    def take(self) -> EventBatch:
+        self.counts["records|events"] += len(self.events)
+        batch = EventBatch(f"{self.unit}#{self.number}", self.events)
+        self.events, self.size, self.number = [], 0, self.number + 1
+        return batch
+
+
+class _ReadObjects(beam.DoFn):  # type: ignore[misc]
+    def __init__(self, settings: ReadObjects) -> None:
+        self._settings = settings
+
+    def setup(self) -> None:
+        settings = self._settings
+        self._reader = ObjectReader(settings.identity, settings.geoip_database)
+        self._objects = self._unreadable = 0
+
+    def process(self, names: list[str]) -> Iterator[Any]:
+        batch = _Batch(names[0])
+        for name in names:
+            readable = False
+            for reading, data in self._readings(name):
+                dead = reading.dead + self._take(batch, name, reading, data)
+                for letter in dead:
+                    yield beam.pvalue.TaggedOutput("dead", DEAD_LETTER.encode(letter))
+                readable = readable or bool(reading.events) or not reading.dead
+                batch.size += len(data)
+                if len(batch.events) >= _BATCH_EVENTS or batch.size >= _BATCH_BYTES:
+                    yield batch.take()
+            batch.counts["objects|read"] += 1
+            batch.counts["objects|unreadable"] += not readable
+            self._watch(readable)
+        if batch.events:
+            yield batch.take()
+        row = Row(f"read {batch.unit}", dict(batch.counts))
+        yield beam.pvalue.TaggedOutput("counts", ROW.encode(row))
+        self._note(names)
+
+    def _readings(self, name: str) -> Iterator[tuple[Reading, bytes]]:
+        """An object's readings with the bytes that they came from; what fails is a dead letter.
+
+        Of an object that is read piece by piece the bytes are not kept.
+        """
+        try:
+            with Path(name).open("rb") as file:
+                if Path(name).stat().st_size < _STREAMED:
+                    data = file.read()
+                    yield self._reader.read(name, data), data
+                else:
+                    for reading in self._reader.read_stream(name, file):
+                        yield reading, b""
+        except OSError as error:
+            reason = f"cannot be read: {error.strerror or error}"
+            yield Reading([], [DeadLetter(name, -1, reason, b"", 0)], 1, 0), b""
+
+    def _take(self, batch: _Batch, name: str, reading: Reading, data: bytes) -> list[DeadLetter]:
+        """Count a reading and keep its events that are in range; the rest gets a letter."""
+        counts, extent = batch.counts, self._settings.extent
+        limit = extent.limit(folder_date(name))
+        strange: list[Event] = []
+        for event in reading.events:
+            if not _EARLIEST <= event.time < limit:
+                strange.append(event)
+            elif extent.holds(event.time):
+                batch.events.append(event)
+            else:
+                counts["records|outside_from_until"] += 1
+        counts["records|read"] += reading.records
+        counts["records|unreadable"] += len(reading.dead)
+        counts["records|out_of_range"] += len(strange)
+        counts["records|not_records"] += reading.skipped
+        return [_out_of_range(name, strange, limit, data)] if strange else []
+
+    def _watch(self, readable: bool) -> None:
+        """Give up when it is plain that the input is something else."""
+        self._objects += 1
+        self._unreadable += not readable
+        if (
+            self._settings.give_up
+            and self._objects == _FIRST_OBJECTS
+            and self._unreadable > _FIRST_OBJECTS // 2
+        ):
+            raise TooManyDeadLetters(
+                f"{self._unreadable} of the first {_FIRST_OBJECTS} objects could not be read"
+            )
+
+    def _note(self, names: list[str]) -> None:
+        if self._settings.journal is not None:
+            with open(self._settings.journal, "a", encoding="utf-8") as journal:
+                journal.write(f"{len(names)}\n")
+
+
+def _out_of_range(name: str, events: list[Event], limit: int, data: bytes) -> DeadLetter:
+    """One letter for all of an object's events whose time cannot be."""
+    first = min(events, key=lambda event: (event.time, event.id))
+    at, end = (datetime.fromtimestamp(ms / 1000, UTC).isoformat() for ms in (first.time, limit))
+    reason = (
+        f"{len(events)} records have an eventTime before 2013-11-01 or from {end} on, "
+        f"the first {at}: event {first.id} {first.action}"
+    )
+    raw = raw_record(data, first.id) or b""
+    return DeadLetter(name, -1, reason, raw[:RAW_LIMIT], len(raw))

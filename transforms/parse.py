@@ -1,0 +1,279 @@
+"""One CloudTrail record -> Event, or a refusal that says why."""
+
+from __future__ import annotations
+
+import json
+from hashlib import blake2b
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw, Struct, field
+
+from schemas.event import Actor, Event, Source
+from transforms.agent import tool_of
+from transforms.identify import POLICIES, identify
+from transforms.locate import Locator
+from transforms.times import SECONDS, parse_minute, parse_time
+from transforms.values import (
+    ABSENT,
+    Memo,
+    RefusedError,
+    account,
+    decode,
+    describe,
+    fault,
+    is_absent,
+    mapping,
+    text,
+)
+
+RECORD_LIMIT: Final = 16 << 20
+"""Most bytes of one record."""
+
+_ERROR_LENGTH: Final = 64  # characters of a message that stands for a missing code
+_SHORTEST_ID: Final = 1 + max(map(len, ABSENT))
+_INSIGHT: Final = "AwsCloudTrailInsight"
+_DEPENDENT: Final = ("ConsoleLogin", "UserAuthentication")
+"""Actions whose events depend on more than the fields of `Record`."""
+
+_ADDITIONAL: Final = "additionalEventData"
+_RESPONSE: Final = "responseElements"
+_SHARED: Final = 8192  # actors
+_NO_RAW: Final = Raw(b"")
+
+
+class Record(Struct, gc=False):
+    """What `Parser.quick` needs of a record. A record in which a field has another type than
+    this is not odd, only not quick.
+    """
+
+    time: str | None = field(default=None, name="eventTime")
+    action: str | None = field(default=None, name="eventName")
+    id: str | None = field(default=None, name="eventID")
+    provider: str | None = field(default=None, name="eventSource")
+    region: str | None = field(default=None, name="awsRegion")
+    address: str | None = field(default=None, name="sourceIPAddress")
+    agent: str | None = field(default=None, name="userAgent")
+    identity: Raw = field(default=_NO_RAW, name="userIdentity")
+    recipient: str | None = field(default=None, name="recipientAccountId")
+    error_code: str | None = field(default=None, name="errorCode")
+    error_message: str | None = field(default=None, name="errorMessage")
+    read_only: bool | None = field(default=None, name="readOnly")
+    type: str | None = field(default=None, name="eventType")
+
+
+class _Record(Struct, gc=False):
+    """What `Parser.careful` looks at: the same and more, of any type."""
+
+    time: Any = field(default=None, name="eventTime")
+    action: Any = field(default=None, name="eventName")
+    id: Any = field(default=None, name="eventID")
+    provider: Any = field(default=None, name="eventSource")
+    region: Any = field(default=None, name="awsRegion")
+    address: Any = field(default=None, name="sourceIPAddress")
+    agent: Any = field(default=None, name="userAgent")
+    identity: Raw = field(default=_NO_RAW, name="userIdentity")
+    recipient: Any = field(default=None, name="recipientAccountId")
+    error_code: Any = field(default=None, name="errorCode")
+    error_message: Any = field(default=None, name="errorMessage")
+    read_only: Any = field(default=None, name="readOnly")
+    type: Any = field(default=None, name="eventType")
+    response: Raw = field(default=_NO_RAW, name="responseElements")
+    additional: Raw = field(default=_NO_RAW, name="additionalEventData")
+    s3: Raw = _NO_RAW
+    digest: Raw = field(default=_NO_RAW, name="digestStartTime")
+
+
+class Parser:
+    """Makes events of records, under one identity policy and with one city database.
+
+    There are two ways to the same event: `careful` takes the bytes of any record and is the
+    definition; `quick` takes a decoded ordinary one. Both raise RefusedError: from `careful` it
+    is the record's end, from `quick` a request for a careful look. The constructor raises
+    ValueError for an unknown policy, CityDatabaseError for a database that cannot be used.
+    """
+
+    def __init__(self, policy: str = POLICIES[0], geoip_database: str | None = None):
+        if policy not in POLICIES:
+            raise ValueError(f"Identity policy {policy!r} is none of {', '.join(POLICIES)}.")
+        self._policy = policy
+        self._locate = Locator(geoip_database)
+        self._minutes = Memo(parse_minute)
+        self._actions = Memo(_ordinary_action)
+        self._providers = Memo(_ordinary_provider)
+        self._words = Memo(_word)
+        self._agents = Memo(_agent_and_tool)
+        self._sources = Memo(self._source, limit=65536, longest=64)
+        self._actors = Memo(self._actor)
+        self._shared: dict[Actor, Actor] = {}
+
+    def quick(self, record: Record, origin: str) -> Event:
+        """The event of an ordinary record of the object `origin`."""
+        time, event_id = record.time, record.id
+        if time is None or event_id is None or len(event_id) < _SHORTEST_ID:
+            raise RefusedError("It has no eventTime or no eventID.")
+        if record.type == _INSIGHT:
+            raise RefusedError("It is an Insight.")
+        second = SECONDS.get(time[17:])
+        at = parse_time(time) if second is None else self._minutes[time[:17]] + second
+        error, failed = "", False
+        if record.error_code is not None or record.error_message is not None:
+            error, failed = _error(_word(record.error_code), _word(record.error_message))
+        actor = self._actors[bytes(record.identity)]
+        agent, tool = self._agents[record.agent]
+        words = self._words
+        return Event(
+            at,
+            self._actions[record.action],
+            event_id,
+            blake2b(event_id.encode(), digest_size=8).digest(),
+            actor,
+            self._sources[record.address],
+            self._providers[record.provider],
+            words[record.region],
+            actor.account or words[record.recipient],
+            agent,
+            tool,
+            error,
+            failed,
+            record.read_only is False,
+            origin,
+        )
+
+    def careful(self, raw: bytes, origin: str) -> Event:
+        """The event of any record of the object `origin`: `raw` is one JSON value."""
+        record = _decode_record(raw)
+        time = parse_time(record.time)
+        action = _name(record.action)
+        event_id = text(record.id, "eventID") or fingerprint(raw)
+        agent, tool = _agent_and_tool(text(record.agent, "userAgent"))
+        error, failed = _outcome(action, record)
+        actor = self._actors[bytes(record.identity)]
+        if action == "UserAuthentication":
+            data = mapping(decode(record.additional, _ADDITIONAL), _ADDITIONAL)
+            actor = self._actor(
+                bytes(record.identity), text(data.get("UserName"), f"{_ADDITIONAL}.UserName")
+            )
+        return Event(
+            time=time,
+            action=action,
+            id=event_id,
+            hash=blake2b(event_id.encode(), digest_size=8).digest(),
+            actor=actor,
+            source=self._source(text(record.address, "sourceIPAddress")),
+            provider=text(record.provider, "eventSource"),
+            region=text(record.region, "awsRegion"),
+            account=actor.account or account(record.recipient, "recipientAccountId"),
+            agent=agent,
+            tool=tool,
+            error=error,
+            failed=failed,
+            write=text(record.read_only, "readOnly").lower() == "false",
+            origin=origin,
+        )
+
+    def _actor(self, identity: bytes, signed_in: str = "") -> Actor:
+        """The actor of a raw `userIdentity`; equal ones are one object."""
+        value = mapping(decode(identity, "userIdentity"), "userIdentity")
+        actor = identify(value, self._policy, signed_in)
+        if len(self._shared) >= _SHARED:
+            self._shared.clear()
+        return self._shared.setdefault(actor, actor)
+
+    def _source(self, address: str | None) -> Source:
+        return self._locate(_word(address))
+
+
+def record_id(raw: bytes) -> str:
+    """The `Event.id` of a record: its eventID, else its fingerprint. Raises RefusedError."""
+    return text(_decode(raw).id, "eventID") or fingerprint(raw)
+
+
+def fingerprint(raw: bytes) -> str:
+    """32 hex digits that stand for a record without an eventID: BLAKE2b of its canonical JSON."""
+    return blake2b(canonical(raw), digest_size=16).hexdigest()
+
+
+def canonical(raw: bytes) -> bytes:
+    """A record as JSON with sorted keys and without spaces, in UTF-8. Raises RefusedError."""
+    value = decode(raw, "The record")
+    try:
+        written = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    except RecursionError as error:
+        raise RefusedError(f"The record is {fault(error)}.") from error
+    return written.encode()
+
+
+def _decode(raw: bytes) -> _Record:
+    """The fields of one record, a JSON map. Raises RefusedError for any other bytes."""
+    if len(raw) > RECORD_LIMIT:
+        raise RefusedError(f"The record has {len(raw):,} bytes; at most {RECORD_LIMIT:,} are read.")
+    try:
+        raw.decode()
+        return _DECODER.decode(raw)
+    except msgspec.ValidationError:
+        raise RefusedError(
+            f"The record is {describe(decode(raw, 'The record'))}, not a map."
+        ) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RefusedError(f"The record is {fault(error)}.") from error
+
+
+def _decode_record(raw: bytes) -> _Record:
+    """The fields of a record of an API call. Raises RefusedError for anything else."""
+    record = _decode(raw)
+    if record.time is None and bytes(record.digest):
+        raise RefusedError("It is a CloudTrail digest (it has digestStartTime), not an API call.")
+    if record.type == _INSIGHT:
+        raise RefusedError(f"It is a CloudTrail Insight (eventType {_INSIGHT}), not an API call.")
+    if record.provider == "aws:s3" and bytes(record.s3):
+        raise RefusedError("It is an S3 event notification (eventSource aws:s3), not an API call.")
+    return record
+
+
+def _name(action: object) -> str:
+    if isinstance(action, str) and not is_absent(action):
+        return action
+    raise RefusedError(f"eventName is {describe(action)}, which names no action.")
+
+
+def _outcome(action: str, record: _Record) -> tuple[str, bool]:
+    """Error and whether the call failed; a ConsoleLogin says itself whether it did."""
+    error, failed = _error(
+        text(record.error_code, "errorCode"), text(record.error_message, "errorMessage")
+    )
+    if action == "ConsoleLogin":
+        response = mapping(decode(record.response, _RESPONSE), _RESPONSE)
+        outcome = text(response.get("ConsoleLogin"), f"{_RESPONSE}.ConsoleLogin").lower()
+        if outcome in ("success", "failure"):
+            failed = outcome == "failure"
+    return error, failed
+
+
+def _error(code: str, message: str) -> tuple[str, bool]:
+    error = code or message[:_ERROR_LENGTH]
+    return error, error != ""
+
+
+def _word(word: str | None) -> str:
+    return "" if word is None or word in ABSENT else word
+
+
+def _agent_and_tool(agent: str | None) -> tuple[str, str]:
+    word = _word(agent)
+    return word, tool_of(word)
+
+
+def _ordinary_action(action: str | None) -> str:
+    if action in _DEPENDENT:
+        raise RefusedError(f"{action} depends on more than the fields of an ordinary record.")
+    return _name(action)
+
+
+def _ordinary_provider(provider: str | None) -> str:
+    if provider == "aws:s3":
+        raise RefusedError("It may be an S3 event notification.")
+    return _word(provider)
+
+
+_DECODER: Final = msgspec.json.Decoder(_Record)

@@ -1,0 +1,87 @@
+"""Weigh candidates against the entity's peers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import apache_beam as beam
+
+from schemas.anomaly import ANOMALY, CANDIDATE, Candidate, anomaly
+from schemas.counts import ROW, Row
+from schemas.rule import Rule
+from transforms.fold import Fold, FoldByKey
+
+
+@dataclass
+class ScopeFold:
+    """State of one scope. Scorers that look at the entity alone learn nothing of peers."""
+
+    scope: str
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+class WeighFold:
+    """The fold of WeighPeers: (scope, candidates of a firing) → anomalies, one for each rule.
+
+    `window` and `elastic` look at the entity alone: their candidates come scored, and pass.
+    """
+
+    def __init__(self, rules: tuple[Rule, ...]) -> None:
+        self._rules: dict[str, list[Rule]] = {}
+        for rule in rules:
+            self._rules.setdefault(rule.detector.key, []).append(rule)
+
+    def begin(self, key: bytes) -> ScopeFold:
+        """A scope of which nothing is known."""
+        return ScopeFold(key.decode())
+
+    def read(self, data: bytes) -> Iterator[tuple[int, Candidate]]:
+        """One candidate, due at its firing."""
+        candidate = CANDIDATE.decode(data)
+        yield candidate.firing, candidate
+
+    def fire(
+        self, state: ScopeFold, items: list[Candidate], firing: int
+    ) -> Iterator[tuple[str, Any]]:
+        """An anomaly for each rule of a candidate's detector; those that may alert by rule, too."""
+        for candidate in items:
+            for rule in self._rules[candidate.detector]:
+                found = anomaly(candidate, rule.uuid)
+                data = ANOMALY.encode(found)
+                state.counts[f"anomalies|{rule.id}"] += 1
+                yield "anomalies", data
+                if found.score is not None and found.score >= rule.threshold:
+                    yield "alertable", (rule.uuid.encode(), data)
+
+    def due(self, state: ScopeFold) -> int | None:
+        """Nothing of its own accord."""
+        return None
+
+    def end(self, state: ScopeFold) -> Iterator[tuple[str, Any]]:
+        """What was counted of the scope."""
+        yield "counts", ROW.encode(Row(f"weigh {state.scope}", dict(state.counts)))
+
+
+@dataclass(eq=False)
+class WeighPeers(beam.PTransform):  # type: ignore[misc]
+    """KV[scope, Candidate] → .anomalies: all of them; .alertable: KV[rule uuid, Anomaly] of those
+    at or over the rule's threshold; .counts: accounting rows.
+
+    Keyed by scope, where the candidates of all its detectors meet. State and timer: see FoldByKey.
+    """
+
+    rules: tuple[Rule, ...]
+    followers: int
+
+    def expand(self, candidates: Any) -> Any:
+        """See the class."""
+        rules = self.rules
+
+        def make() -> Fold[ScopeFold, Candidate]:
+            return WeighFold(rules)
+
+        tags = ("anomalies", "alertable", "counts")
+        return candidates | FoldByKey("weigh", make, tags, self.followers)

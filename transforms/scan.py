@@ -1,0 +1,94 @@
+"""Where JSON values begin and end, found by their brackets alone.
+
+JSON's own parser says so only of sound text that is not nested too deeply. These find the bounds
+of what is unsound too, so that one bad value costs itself and not its neighbours.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+_STRING: Final = rb'"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"'
+_BRACKET: Final = re.compile(_STRING + rb'|[\[\]{}"]')
+_MARK: Final = re.compile(_STRING + rb'|[\[\]{},"]')
+_SPACE: Final = re.compile(rb"(?:[ \t\r\n]|\xef\xbb\xbf)*")
+_OPEN: Final = b"[{"
+_CLOSE: Final = b"]}"
+_QUOTE: Final = 0x22
+_FIRST_LINES: Final = 100
+
+
+def skip_space(text: bytes, at: int = 0) -> int:
+    """The position of what follows white space and byte order marks."""
+    match = _SPACE.match(text, at)
+    return match.end() if match else at
+
+
+def extent(text: bytes, at: int, end: int) -> int | None:
+    """The end of the list or map that begins at `at`; None if none does, or none ends by `end`."""
+    if text[at] not in _OPEN:
+        return None
+    depth = 0
+    for token in _BRACKET.finditer(text, at, end):
+        mark = text[token.start()]
+        if mark in _OPEN:
+            depth += 1
+        elif mark in _CLOSE:
+            depth -= 1
+            if depth == 0:
+                return token.end()
+        elif token.end() == token.start() + 1:  # a quote that opens no string
+            return None
+    return None
+
+
+def elements(text: bytes, at: int) -> Iterator[tuple[int, int]]:
+    """Bounds of the elements of the list whose bracket opens before `at`, then of what follows it.
+
+    Of a list that has no end the rest is its last element, and nothing follows.
+    """
+    depth = 0
+    start = at
+    for token in _MARK.finditer(text, at):
+        mark = text[token.start()]
+        if mark in _OPEN:
+            depth += 1
+        elif mark in _CLOSE and depth:
+            depth -= 1
+        elif mark in _CLOSE:
+            if start > at or text[start : token.start()].strip():
+                yield start, token.start()
+            yield token.end(), len(text)
+            return
+        elif mark != _QUOTE and depth == 0:
+            yield start, token.start()
+            start = token.end()
+    yield start, len(text)
+    yield len(text), len(text)
+
+
+def in_lines(text: bytes) -> bool:
+    """Whether text is one of JSON lines: whether one of its first lines is a list or map."""
+    at = skip_space(text)
+    for _ in range(_FIRST_LINES):
+        if at >= len(text):
+            return False
+        end = text.find(b"\n", at)
+        end = len(text) if end < 0 else end
+        if text[at] in _OPEN and _is_whole(text[at:end]):
+            return True
+        at = end + 1
+    return False
+
+
+def _is_whole(line: bytes) -> bool:
+    """Whether a line is by itself a list or map that holds something."""
+    try:
+        value = msgspec.json.decode(line, type=msgspec.Raw)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return len(bytes(value)) > len("{}")
