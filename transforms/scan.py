@@ -18,11 +18,11 @@ _MARK: Final = re.compile(_STRING + rb'|[\[\]{},"]')
 _SPACE: Final = re.compile(rb"(?:[ \t\r\n]|\xef\xbb\xbf)*")
 _OPEN: Final = b"[{"
 _CLOSE: Final = b"]}"
-_QUOTE: Final = 0x22
+_COMMA: Final = ord(",")
 _FIRST_LINES: Final = 100
 
 
-def skip_space(text: bytes, at: int = 0) -> int:
+def skip_space(text: bytes | bytearray, at: int = 0) -> int:
     """The position of what follows white space and byte order marks."""
     match = _SPACE.match(text, at)
     return match.end() if match else at
@@ -46,13 +46,11 @@ def extent(text: bytes, at: int, end: int) -> int | None:
     return None
 
 
-def elements(text: bytes, at: int) -> Iterator[tuple[int, int]]:
-    """Bounds of the elements of the list whose bracket opens before `at`, then of what follows it.
-
-    Of a list that has no end the rest is its last element, and nothing follows.
+def elements(text: bytes, at: int) -> Iterator[tuple[int, int, bool]]:
+    """(start, end, True) of each element of the list whose bracket opens before `at`, and
+    (start, end, False) of what stands behind the list. Without an end, all the rest is an element.
     """
-    depth = 0
-    start = at
+    depth, start = 0, at
     for token in _MARK.finditer(text, at):
         mark = text[token.start()]
         if mark in _OPEN:
@@ -61,17 +59,16 @@ def elements(text: bytes, at: int) -> Iterator[tuple[int, int]]:
             depth -= 1
         elif mark in _CLOSE:
             if start > at or text[start : token.start()].strip():
-                yield start, token.start()
-            yield token.end(), len(text)
+                yield start, token.start(), True
+            yield token.end(), len(text), False
             return
-        elif mark != _QUOTE and depth == 0:
-            yield start, token.start()
+        elif mark == _COMMA and depth == 0:
+            yield start, token.start(), True
             start = token.end()
-    yield start, len(text)
-    yield len(text), len(text)
+    yield start, len(text), True
 
 
-def in_lines(text: bytes) -> bool:
+def in_lines(text: bytes | bytearray) -> bool:
     """Whether text is one of JSON lines: whether one of its first lines is a list or map."""
     at = skip_space(text)
     for _ in range(_FIRST_LINES):
@@ -85,7 +82,7 @@ def in_lines(text: bytes) -> bool:
     return False
 
 
-def _is_whole(line: bytes) -> bool:
+def _is_whole(line: bytes | bytearray) -> bool:
     """Whether a line is by itself a list or map that holds something."""
     try:
         value = msgspec.json.decode(line, type=msgspec.Raw)

@@ -39,7 +39,7 @@ def parse_time(value: object, name: str = "eventTime") -> int:
 
 
 SECONDS: Final = {f"{second:02}Z": second * 1000 for second in range(60)}
-"""The end of the common spelling, `26Z`, in milliseconds; its start is what `parse_minute` reads."""
+"""The end of the common spelling, `26Z`, in milliseconds; `parse_minute` reads its start."""
 
 
 def parse_minute(start: str) -> int:

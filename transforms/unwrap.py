@@ -17,14 +17,15 @@ from msgspec import Raw, Struct, field
 
 from transforms.gunzip import inflate
 from transforms.scan import elements, extent, in_lines, skip_space
-from transforms.values import RefusedError, decode, describe, shown
+from transforms.values import RefusedError, decode, describe
 
 TEXT_LIMIT: Final = 256 << 20
 """Most bytes of text of a JSON document, and of all the compressed messages in it together."""
 DEPTH_LIMIT: Final = 8
 """Most envelopes around a record."""
 
-_PATIENCE: Final = 8
+_PATIENCE: Final = 8  # lines that end in no value until each line must
+_SPARSE: Final = 16  # bytes a comma at least, or a list of it would fill the memory
 _LIST: Final = re.compile(rb'\s*(?:\{\s*"Records"\s*:\s*)?\[')
 _NO_RAW: Final = Raw(b"")
 
@@ -60,9 +61,20 @@ class _Records(Struct, gc=False):
     records: list[Raw] = field(name="Records")
 
 
+class _LogEvent(Struct, gc=False):
+    message: str
+
+
+class _AwsLogs(Struct, gc=False):
+    data: str
+
+
 _ENVELOPE: Final = msgspec.json.Decoder(Envelope)
 _RECORDS: Final = msgspec.json.Decoder(_Records)
 _RAWS: Final = msgspec.json.Decoder(list[Raw])
+_RAW: Final = msgspec.json.Decoder(Raw)
+_LOG_EVENT: Final = msgspec.json.Decoder(_LogEvent)
+_AWSLOGS: Final = msgspec.json.Decoder(_AwsLogs)
 _BROKEN: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -84,6 +96,8 @@ class Unwrapper:
         where they do not, the line is lost and the next begins anew.
         """
         text = text[skip_space(text) :]
+        if not text and depth:
+            yield Found(text, "The envelope holds an empty text.")
         if not text or self._take(text):
             return
         if not (lines or in_lines(text) or extent(text, 0, len(text))):
@@ -178,29 +192,31 @@ class Unwrapper:
 
 
 def _elements(raw: bytes) -> Iterator[bytes]:
-    """The elements of a list or of `Records`; what is wrong behind the list comes last."""
-    opening = _LIST.match(raw)
-    start = opening.end() if opening else 0
+    """The elements of a list or of `Records`, then what is wrong behind them."""
     listed = raw[:1] == b"["
     if raw.count(b",") * _SPARSE <= len(raw):
         try:
-            yield from map(bytes, _RAWS.decode(raw) if listed else _RECORDS.decode(raw).records)
-            return
+            return map(bytes, _RAWS.decode(raw) if listed else _RECORDS.decode(raw).records)
         except _BROKEN:
-            pass  # then by the brackets
-    *bounds, (end, _) = elements(raw, start)
-    for first, last in bounds:
-        yield raw[first:last]
-    rest = raw[end:]
-    if rest.strip() and not (listed or _is_sound(b'{"":0' + rest)):
-        yield rest
+            return _bracketed(raw)
+    return _bracketed(raw)
+
+
+def _bracketed(raw: bytes) -> Iterator[bytes]:
+    opening = _LIST.match(raw)
+    for start, end, inside in elements(raw, opening.end() if opening else 0):
+        part = raw[start:end]
+        if inside or (part.strip() and not _is_sound(b'{"":0' + part)):
+            yield part
 
 
 def _original(envelope: Envelope) -> bytes:
-    """The text in an Elastic document's `event.original`, if it has one."""
-    for raw, decoder in ((envelope.original, _TEXT), (envelope.event, _EVENT)):
-        ...
-    return b""
+    """The text in an Elastic document's `event.original`, if it has one. Raises RefusedError."""
+    original = decode(envelope.original, "event.original")
+    if original is None:
+        event = decode(envelope.event, "event")
+        original = event.get("original") if isinstance(event, dict) else None
+    return original.encode() if isinstance(original, str) else b""
 
 
 def _is_sound(raw: bytes) -> bool:

@@ -47,7 +47,7 @@ class Memo(dict[K, V]):
 
 def is_absent(value: object) -> bool:
     """Whether a JSON value says nothing: null, "", "-", "none", [] or {}."""
-    return value is None or value in ABSENT or value == [] or value == {}
+    return value is None or value in (*ABSENT, [], {})
 
 
 def text(value: object, name: str) -> str:

@@ -1,0 +1,105 @@
+"""Agreement with golden numbers: `python -m benchmarks.parity GOLDEN.json.gz`.
+
+Runs the scorer `elastic` over each scenario, through the product's own history and scorer, and
+prints the greatest difference in probability (relative) and score. Exit status 1 beyond the
+tolerances, or where a judgement is missing or extra.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, Final
+
+from transforms.history import History
+from transforms.rarity import Elastic, score_of
+
+PROBABILITY: Final = 1e-6
+"""Greatest relative difference of probabilities."""
+SCORE: Final = 0.001
+"""Greatest difference of scores."""
+
+Judged = tuple[int, str, str]
+"""(bucket start in seconds, entity, action)."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How one scenario compares."""
+
+    name: str
+    expected: int
+    probability: float
+    score: float
+    missing: int
+    extra: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is within the tolerances."""
+        within = self.probability <= PROBABILITY and self.score <= SCORE
+        return within and not self.missing and not self.extra
+
+
+def judge(scenario: Mapping[str, Any]) -> dict[Judged, float]:
+    """Probabilities below the limit for all (bucket, entity, action): learn, age, then score."""
+    histories: dict[str, History] = {}
+    found: dict[Judged, float] = {}
+    for start, pairs in scenario["buckets"]:
+        for entity, actions in _by_entity(pairs):
+            history = histories.setdefault(entity, History(scenario["bucket_span_s"]))
+            history.learn(start // 900, actions, (), ())
+            for action, probability in Elastic().judge(history, actions).items():
+                found[start, entity, action] = probability
+    return found
+
+
+def _by_entity(pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[str, set[str]]]:
+    for entity, rows in groupby(sorted(map(tuple, pairs)), key=itemgetter(0)):
+        yield entity, {action for _, action in rows}
+
+
+def compare(scenario: Mapping[str, Any]) -> Agreement:
+    """A scenario's golden numbers against the product's."""
+    golden = {(row["bucket"], row["entity"], row["action"]): row for row in scenario["expected"]}
+    found = judge(scenario)
+    both = golden.keys() & found.keys()
+    return Agreement(
+        name=scenario["name"],
+        expected=len(golden),
+        probability=max((abs(found[k] / golden[k]["probability"] - 1) for k in both), default=0),
+        score=max((abs(score_of(found[k]) - golden[k]["score"]) for k in both), default=0),
+        missing=len(golden.keys() - found.keys()),
+        extra=len(found.keys() - golden.keys()),
+    )
+
+
+def main(argv: Sequence[str]) -> int:
+    """Compare each file named."""
+    if not argv:
+        print("usage: python -m benchmarks.parity GOLDEN.json.gz …", file=sys.stderr)
+        return 2
+    holds = True
+    for name in argv:
+        try:
+            scenarios = json.loads(gzip.decompress(Path(name).read_bytes()))
+        except (OSError, EOFError, ValueError) as error:
+            print(f"parity: {name}: cannot be read: {error}", file=sys.stderr)
+            return 2
+        print(f"{'scenario':50} {'judged':>7} {'Δp/p':>9} {'Δscore':>9} missing extra")
+        for row in map(compare, scenarios):
+            holds = holds and row.holds
+            numbers = f"{row.expected:7,} {row.probability:9.1e} {row.score:9.1e}"
+            print(f"{row.name[:50]:50} {numbers} {row.missing:7} {row.extra:5}")
+    print("agrees" if holds else f"DISAGREES: beyond {PROBABILITY} in p or {SCORE} in score")
+    return 0 if holds else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

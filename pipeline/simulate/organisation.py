@@ -1,0 +1,172 @@
+"""The organisation: its accounts and what they hold, its roles, its offices."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from zlib import crc32
+
+from pipeline.simulate.catalogue import Action, load_yaml
+from pipeline.simulate.chance import letters, pick, stream
+from pipeline.simulate.places import Atlas, Place, load_atlas
+from pipeline.simulate.spec import Simulation
+
+VARIANTS: Final = 7
+"""Bodies that one kind of call has in one account and region."""
+
+MAIN_REGIONS: Final = ("eu-west-1", "eu-central-1", "us-east-1")
+OFFICES: Final = 4
+REMOTE: Final = 8
+"""Cities without an office where people live."""
+VISITED: Final = 16
+"""Further cities that people travel to; the rest of the atlas is new to the organisation."""
+
+_RANDOM = re.compile(r"<(hex|HEX|BASE|digit|mixed)(\d+)>")
+_WORD = re.compile(r"<(\w+)>")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An AWS account and the names of what it holds."""
+
+    name: str
+    id: str
+    share: float
+    region: str
+    inventory: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """An IAM role."""
+
+    account: Account
+    name: str
+    id: str
+    path: str = "/"
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What a call asked and got, serialised."""
+
+    request: str = "null"
+    response: str = "null"
+    resources: str = ""
+    additional: str = ""
+    kind: str = "AwsApiCall"
+
+
+class Organisation:
+    """Accounts, places and roles, all from the seed; what one asks for is made when asked for."""
+
+    def __init__(self, spec: Simulation) -> None:
+        self.spec = spec
+        self.atlas: Atlas = load_atlas()
+        chance = stream(spec.seed, "organisation")
+        self.id = "o-" + "".join(c.lower() for c in letters(chance, "BASE", 10))
+        self.region = pick(chance, MAIN_REGIONS)
+        order = chance.permutation(len(self.atlas.cities)).tolist()
+        cities = [self.atlas.cities[i] for i in order]
+        self.offices = cities[:OFFICES]
+        self.homes = cities[: OFFICES + REMOTE]
+        self.visited = cities[: OFFICES + REMOTE + VISITED]
+        self.accounts = tuple(self._account(i) for i in range(spec.accounts))
+        self.domain = "acme.example"
+        self._roles: dict[tuple[str, str], Role] = {}
+        self._bodies: dict[tuple[str, str, str, int], Body] = {}
+
+    @property
+    def strange_cities(self) -> list[Place]:
+        """Cities in which the organisation has never been, nor its machines."""
+        known = {place.key for place in self.visited}
+        known |= {place.key for place in self.atlas.regions.values()}
+        known |= {place.key for place in self.atlas.runners}
+        return [place for place in self.atlas.cities if place.key not in known]
+
+    def account(self, name: str) -> Account:
+        """An account by its name, or the one that stands for it in a smaller organisation."""
+        for account in self.accounts:
+            if account.name == name:
+                return account
+        return self.accounts[crc32(name.encode()) % len(self.accounts)]
+
+    def role(self, account: Account, name: str, path: str = "/") -> Role:
+        """A role by name."""
+        key = (account.id, name)
+        if key not in self._roles:
+            chance = stream(self.spec.seed, "role", account.name, name)
+            self._roles[key] = Role(account, name, "AROA" + letters(chance, "BASE", 17), path)
+        return self._roles[key]
+
+    def sso_role(self, account: Account, permissions: str) -> Role:
+        """The role that single sign-on made for a permission set in an account."""
+        chance = stream(self.spec.seed, "sso", account.name, permissions)
+        name = f"AWSReservedSSO_{permissions}_{letters(chance, 'hex', 16)}"
+        return self.role(account, name, f"/aws-reserved/sso.amazonaws.com/{self.region}/")
+
+    def body(self, action: Action, account: Account, region: str, variant: int) -> Body:
+        """The body of a call, one of `VARIANTS`."""
+        key = (account.id, region, action.key, variant % VARIANTS)
+        body = self._bodies.get(key)
+        if body is None:
+            salt = f"{action.key}{variant % VARIANTS}"
+            additional = _S3_EXTRA if action.service == "s3" else ""
+            parts = (action.request, action.response, action.resources, additional)
+            body = Body(*(self.fill(part, account, region, salt) for part in parts))
+            self._bodies[key] = body
+        return body
+
+    def fill(self, text: str, account: Account, region: str, salt: str, **extra: str) -> str:
+        """Put the account's own names where a template has `<word>`."""
+        if "<" not in text:
+            return text
+        given = {"account": account.id, "account_name": account.name, "region": region, **extra}
+
+        def own(match: re.Match[str]) -> str:
+            word = match[1]
+            if word in given:
+                return given[word]
+            if word == "uuid":
+                return _uuid(f"{self.spec.seed}{account.id}{salt}")
+            names = account.inventory.get(word)
+            return names[crc32(f"{salt}{word}".encode()) % len(names)] if names else match[0]
+
+        chance = stream(self.spec.seed, "fill", account.name, salt)
+        return _RANDOM.sub(
+            lambda m: letters(chance, m[1], int(m[2])), _WORD.sub(own, text)
+        )
+
+    def _account(self, number: int) -> Account:
+        known = load_yaml("world.yaml")["accounts"]
+        one = known[number] if number < len(known) else {"name": f"sandbox-{number}", "share": 4}
+        chance = stream(self.spec.seed, "account", one["name"])
+        digits = "123456789"[int(chance.integers(9))] + letters(chance, "digit", 11)
+        inventory = {
+            kind: tuple(_name(chance, pattern, one["name"]) for _ in range(count))
+            for kind, (count, pattern) in load_yaml("world.yaml")["inventory"].items()
+        }
+        return Account(one["name"], digits, float(one["share"]), self.region, inventory)
+
+
+_S3_EXTRA: Final = (
+    '{"SignatureVersion":"SigV4","CipherSuite":"TLS_AES_128_GCM_SHA256","bytesTransferredIn":0,'
+    '"AuthenticationMethod":"AuthHeader","x-amz-id-2":"<mixed75>=","bytesTransferredOut":<digit3>}'
+)
+
+
+def _uuid(text: str) -> str:
+    digits = "".join(f"{crc32(f'{text}{i}'.encode()):08x}" for i in range(4))
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
+
+
+def _name(chance: Any, pattern: str, account_name: str) -> str:
+    world = load_yaml("world.yaml")
+    text = pattern.replace("<account_name>", account_name)
+    text = text.replace("<word>", pick(chance, world["words"]))
+    text = text.replace("<thing>", pick(chance, world["things"]))
+    return _RANDOM.sub(lambda m: letters(chance, m[1], int(m[2])), text)
+
+
