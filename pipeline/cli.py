@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -43,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: list[str]) -> int:
+    logging.basicConfig(level=logging.ERROR)  # Beam warns of things that concern nobody here
     from pipeline.run import run  # noqa: PLC0415  Beam takes a second to import
 
     return run(argv)

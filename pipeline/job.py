@@ -32,8 +32,8 @@ class Job:
     spread: bool = False
     """Deal the objects out to several workers; one worker keeps their order instead."""
 
-    def build(self, pipeline: beam.Pipeline, lists: Sequence[Sequence[str]]) -> None:
-        """Add the graph to a pipeline; `lists` are the names of the objects to read."""
+    def build(self, pipeline: beam.Pipeline, lists: Sequence[bytes]) -> None:
+        """Add the graph to a pipeline; `lists` name the objects to read, as Listing has them."""
         counted = tuple(detectors(self.rules))
         objects = pipeline | "ListObjects" >> beam.Create(lists, reshuffle=self.spread)
         read = objects | "ReadObjects" >> self.read

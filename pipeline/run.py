@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import platform
+import re
 import shutil
 import sys
 import tempfile
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import DirectOptions
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 
 from pipeline.errors import UsageError
 from pipeline.files import read_json, write_json
@@ -25,7 +25,7 @@ from pipeline.options import RunSettings, parse_run
 from pipeline.progress import Progress
 from pipeline.report import print_report
 from pipeline.rules import load_rules, with_scorer
-from pipeline.runners import is_embedded, prepare
+from pipeline.runners import Interrupts, is_embedded, prepare
 from pipeline.sources import Listing, find_objects
 from schemas.rule import Rule, RuleError
 from transforms.locate import CityDatabaseError
@@ -41,43 +41,49 @@ _NO_CITIES: Final = (
 def run(argv: Sequence[str]) -> int:
     """The whole command. Exit status 0, or 1 if it failed, 2 if it could not begin."""
     settings = parse_run(argv)
-    rules = _rules(settings)
+    rules, notice = _rules(settings)
+    options = prepare(settings.beam)
     started = datetime.now(UTC)
     extent = Extent(settings.start, settings.until, int(started.timestamp() * 1000))
-    fresh = _claim(settings.output)
+    _check_free(settings.output)
     with tempfile.TemporaryDirectory(prefix="raretrail-") as scratch:
         listing = find_objects(settings.inputs, extent, Path(scratch, "stdin"))
+        fresh = _claim(settings.output)
+        if notice:
+            print(notice, file=sys.stderr)
+        interrupts = Interrupts()
         try:
-            _execute(settings, rules, extent, listing, started, Path(scratch, "journal"))
+            with interrupts:
+                journal = Path(scratch, "journal")
+                _execute(settings, options, rules, extent, listing, started, journal)
         except BaseException as error:
             _withdraw(settings.output, fresh)
-            if _cause(error) is None:
+            cause = "interrupted" if interrupts.any else _cause(error)
+            if cause is None:
                 raise
-            print(f"raretrail: {_cause(error)}; nothing was written", file=sys.stderr)
-            return 1
+            print(f"raretrail: {cause}; nothing was written", file=sys.stderr)
+            return 130 if interrupts.any else 1
     return print_report(settings.output)
 
 
-def _rules(settings: RunSettings) -> tuple[Rule, ...]:
-    """The rules that this run can apply; says which it cannot."""
+def _rules(settings: RunSettings) -> tuple[tuple[Rule, ...], str]:
+    """(the rules that this run can apply, what to say of those that it cannot)."""
     try:
         rules = load_rules(settings.rules or None)
         if settings.scorer:
             rules = with_scorer(rules, settings.scorer)
         if settings.geoip_database:
             check_database(str(settings.geoip_database))
-            return tuple(rules)
+            return tuple(rules), ""
     except (RuleError, CityDatabaseError) as error:
         raise UsageError(str(error)) from None
     able = tuple(rule for rule in rules if not _needs_cities(rule))
-    unable = [rule.name for rule in rules if _needs_cities(rule)]
-    if unable:
-        verb = "is" if len(unable) == 1 else "are"
-        names = ", ".join(f"“{name}”" for name in unable)
-        print(_NO_CITIES.format(rules=f"{names} {verb}"), file=sys.stderr)
+    unable = [f"“{rule.name}”" for rule in rules if _needs_cities(rule)]
     if not able:
         raise UsageError("--geoip_database: none given, and every rule needs one")
-    return able
+    verb = "is" if len(unable) == 1 else "are"
+    notice = _NO_CITIES.format(rules=f"{', '.join(unable)} {verb}") if unable else ""
+    return able, notice
 
 
 def _needs_cities(rule: Rule) -> bool:
@@ -85,19 +91,24 @@ def _needs_cities(rule: Rule) -> bool:
     return any(name.startswith("source.geo.") for name in fields)
 
 
-def _claim(output: Path) -> bool:
-    """Make sure that OUT is new or empty; whether it had to be made."""
+def _check_free(output: Path) -> None:
+    """Make sure that OUT is new or an empty folder."""
     if output.exists() and not output.is_dir():
         raise UsageError(f"--output {output}: is a file; name a new folder")
     if output.exists() and any(output.iterdir()):
         finished = (output / "run.json").exists()
         what = "holds the results of a run" if finished else "is not empty"
         raise UsageError(f"--output {output}: {what}; name a new folder or remove it")
+
+
+def _claim(output: Path) -> bool:
+    """Make OUT, or see that it can be written; whether it had to be made."""
     fresh = not output.exists()
     try:
         output.mkdir(parents=True, exist_ok=True)
-        (output / ".probe").touch()
-        (output / ".probe").unlink()
+        probe = output / ".probe"
+        probe.touch()
+        probe.unlink()
     except OSError as error:
         raise UsageError(f"--output {output}: cannot be written: {error.strerror}") from None
     return fresh
@@ -113,13 +124,13 @@ def _withdraw(output: Path, fresh: bool) -> None:
 
 def _execute(
     settings: RunSettings,
+    options: PipelineOptions,
     rules: tuple[Rule, ...],
     extent: Extent,
     listing: Listing,
     started: datetime,
     journal: Path,
 ) -> None:
-    options = prepare(settings.beam)
     embedded = is_embedded(options)
     job = Job(
         read=ReadObjects(
@@ -134,7 +145,6 @@ def _execute(
         header=_header(settings, rules, listing, started),
         spread=options.view_as(DirectOptions).direct_num_workers != 1 or not embedded,
     )
-    logging.getLogger("apache_beam").setLevel(logging.ERROR)
     began = time.monotonic()
     with Progress(journal, len(listing.names)):
         pipeline = beam.Pipeline(options=options)
@@ -184,13 +194,13 @@ def _seal(path: Path, elapsed: float) -> None:
 
 
 def _cause(error: BaseException) -> str | None:
-    """A failure in words where it is one that people can mend; None for a fault of ours."""
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted"
-    if isinstance(error, OSError):
-        return f"{error.filename or 'a file'}: {error.strerror}"
-    for line in str(error).splitlines():
-        if TooManyDeadLetters.__name__ in line:
-            told = line.partition(f"{TooManyDeadLetters.__name__}: ")[2].split(" [while")[0]
-            return f"{told}: this does not look like CloudTrail"
-    return None
+    """A failure in words where it is one that people can mend; None for a fault of ours.
+
+    Runners raise a worker's error again, embedded ones with its type, others as text alone.
+    """
+    told = str(error).split(" [while running", maxsplit=1)[0]
+    if isinstance(error, TooManyDeadLetters) or TooManyDeadLetters.__name__ in told:
+        counted = told.rpartition(f"{TooManyDeadLetters.__name__}: ")[2]
+        return f"{counted}; this does not look like CloudTrail"
+    failed = re.search(r"\[Errno \d+\].*", told)
+    return failed.group() if failed else told if isinstance(error, OSError) else None

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Final
+import logging
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any, Final
 
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import (
+    PipelineOptions,
+    StandardOptions,
+    WorkerOptions,
+)
+from apache_beam.runners import create_runner
 from apache_beam.runners.portability.fn_api_runner import worker_handlers
+
+from pipeline.errors import UsageError, nearest
 
 EMBEDDED: Final = "FnApiRunner"
 """The default. It is named because `DirectRunner` may try to download another one."""
@@ -20,12 +31,54 @@ def is_embedded(options: PipelineOptions) -> bool:
 
 
 def prepare(options: PipelineOptions) -> PipelineOptions:
-    """Options with the runner resolved, and the process made ready for an embedded run."""
+    """Options with the runner resolved, and the process made ready for an embedded run.
+
+    Raises UsageError for a runner that does not exist.
+    """
     standard = options.view_as(StandardOptions)
     runner = standard.runner or EMBEDDED
     standard.runner = _PATHS.get(runner, runner)
+    try:
+        create_runner(standard.runner)
+    except (ValueError, ImportError, AttributeError):
+        known = (EMBEDDED, *StandardOptions.ALL_KNOWN_RUNNERS)
+        names = [name.rpartition(".")[2] for name in known]
+        raise UsageError(f"--runner {runner}: no such runner{nearest(runner, names)}") from None
     if is_embedded(options):
         # The cache measures the size of every object that it stores, which costs more than it
         # saves where state is read once (as measured).
         worker_handlers.STATE_CACHE_SIZE_MB = 0
+        workers = options.view_as(WorkerOptions)
+        workers.default_sdk_harness_log_level = workers.default_sdk_harness_log_level or "ERROR"
+        # A failure reaches the caller as an exception: no need to log it first.
+        logging.getLogger("apache_beam.runners.common").setLevel(logging.CRITICAL)
     return options
+
+
+class Interrupts:
+    """Remembers a Ctrl-C: where it meets a worker, the runner turns it into another error."""
+
+    def __init__(self) -> None:
+        self.any = False
+        self._before: Any = None
+
+    def __enter__(self) -> None:
+        if self._is_main():
+            self._before = signal.signal(signal.SIGINT, self._note)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._is_main():
+            signal.signal(signal.SIGINT, self._before)
+
+    @staticmethod
+    def _is_main() -> bool:
+        return threading.current_thread() is threading.main_thread()
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.any = True
+        raise KeyboardInterrupt

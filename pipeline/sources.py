@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.errors import UsageError
-from transforms.objects import Extent, folder_date
+from transforms.objects import Extent, folder_date, name_list
 
 STDIN: Final = "-"
 _DELIVERED: Final = re.compile(r"_(\d{8}T\d{4}Z)_[^/]*$")
@@ -37,7 +37,7 @@ class Listing:
         """Pass over something, and say so."""
         self.skipped.setdefault(reason, []).append(name)
 
-    def lists(self) -> Iterator[list[str]]:
+    def lists(self) -> Iterator[bytes]:
         """The names in runs of at most 256 objects or 16 MB: an element of the pipeline each."""
         part: list[str] = []
         size = 0
@@ -45,10 +45,10 @@ class Listing:
             part.append(name)
             size += self.sizes[name]
             if len(part) == _LIST_OBJECTS or size >= _LIST_BYTES:
-                yield part
+                yield name_list(part)
                 part, size = [], 0
         if part:
-            yield part
+            yield name_list(part)
 
 
 def find_objects(inputs: Sequence[str], extent: Extent, spool: Path) -> Listing:
@@ -68,7 +68,7 @@ def find_objects(inputs: Sequence[str], extent: Extent, spool: Path) -> Listing:
             for path in _matches(given):
                 _walk(listing, path, extent)
     if not listing.names:
-        what = "; ".join(f"{len(names)} {reason}" for reason, names in listing.skipped.items())
+        what = "; ".join(f"{reason}: {len(names)}" for reason, names in listing.skipped.items())
         raise UsageError(
             f"input {' '.join(inputs)}: no object to read"
             + (f" ({what})" if what else "")

@@ -60,6 +60,8 @@ class Codec(Generic[T]):
 
     def __init__(self, name: str, kind: type[T]) -> None:
         self.schema = load_schema(name)
+        """The schema of files, where times are of a logical type."""
+        self._plain = fastavro.schema.parse_schema(_without_logical_types(self.schema))
         self._name = name
         self._kind = kind
         self._head = _MARKER + _fingerprint(self.schema)
@@ -76,7 +78,7 @@ class Codec(Generic[T]):
         """A record given as plain dicts and lists, as bytes."""
         out = BytesIO()
         out.write(self._head)
-        fastavro.schemaless_writer(out, self.schema, record)
+        fastavro.schemaless_writer(out, self._plain, record)
         return out.getvalue()
 
     def read(self, data: bytes) -> Any:
@@ -86,7 +88,17 @@ class Codec(Generic[T]):
             raise SchemaError(
                 f"{self._name}: bytes of another schema ({found}), expected {self._head[2:].hex()}"
             )
-        return fastavro.schemaless_reader(BytesIO(data[10:]), self.schema, None)
+        return fastavro.schemaless_reader(BytesIO(data[10:]), self._plain, None)
+
+
+def _without_logical_types(node: Any) -> Any:
+    """The same schema in which a time is a number: what structs hold."""
+    if isinstance(node, list):
+        return [_without_logical_types(part) for part in node]
+    if not isinstance(node, dict):
+        return node
+    hidden = ("logicalType", "__fastavro_parsed__", "__named_schemas")
+    return {key: _without_logical_types(value) for key, value in node.items() if key not in hidden}
 
 
 def _fingerprint(schema: dict[str, Any]) -> bytes:

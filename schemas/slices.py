@@ -1,4 +1,4 @@
-"""What the shuffle carries: one entity's slices of one bundle.
+"""What the shuffle carries: one entity's slices of one bundle, as a table in columns.
 
 What many events share (who, from where, with what) is written once, as a context; a cell refers
 to it by number. A cell stays packed until somebody looks into it: an action that the entity is
@@ -7,16 +7,14 @@ known to do costs one look-up and no decoding.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
-from io import BytesIO
+from collections.abc import Collection, Iterator
 from itertools import zip_longest
 from operator import attrgetter
 from typing import Any, Final
 
-import fastavro
 import msgspec
 
-from schemas.codec import Codec, load_schema
+from schemas.codec import Codec
 from schemas.event import SLICE_MS
 from schemas.slice import (
     CONTEXTS,
@@ -28,22 +26,21 @@ from schemas.slice import (
     hash_of,
     merge,
     number_of,
-    smallest,
 )
-
-_SLICES: Final = Codec[Any]("slices", object)
-_CELL: Final = load_schema("packedcell")
 
 
 class Context(msgspec.Struct, frozen=True, gc=False):
-    """Who, from where and with what; the fields are described in `avro/context.avsc`."""
+    """Who, from where and with what: what events of an entity share. Empty is absent."""
 
     place: str = ""
+    """City, else country, or inside; in a city's cells the user."""
     tool: str = ""
     user: str = ""
+    """First part of the stream, empty in a user's own cells."""
     person: str = ""
     network: str = ""
     entity: str = ""
+    """The user entity, account and all."""
     account: str = ""
     region: str = ""
     error: str = ""
@@ -61,37 +58,57 @@ class Context(msgspec.Struct, frozen=True, gc=False):
         return (self.user, self.person, self.network)
 
 
+class Table(msgspec.Struct):
+    """The columns of the cells; `avro/slices.avsc` says what is in each."""
+
+    names: list[str] = []
+    contexts: list[int] = []
+    start: int = 0
+    slice: list[int] = []
+    delay: list[int] = []
+    action: list[int] = []
+    first: list[int] = []
+    last: list[int] = []
+    flags: list[int] = []
+    events: list[int] = []
+    ids: bytes = b""
+    ids_end: list[int] = []
+    context: list[int] = []
+    context_end: list[int] = []
+    evidence_id: list[str] = []
+    evidence_time: list[int] = []
+    evidence_provider: list[int] = []
+    evidence_origin: list[int] = []
+    evidence_context: list[int] = []
+    evidence_end: list[int] = []
+
+
+_SLICES: Final = Codec("slices", Table)
+_WIDTH: Final = len(Context.__struct_fields__)
+_FIELDS: Final = attrgetter(*Context.__struct_fields__)
 _SETS: Final = ("place", "tool", "entity", "account", "region", "error")
+_ONE: Final = {name: attrgetter(name) for name in _SETS}
+_FAILED: Final = 1
+_WRITE: Final = 2
 
 
 class Packer:
-    """Collects the slices of one entity; `bytes` gives them in one piece."""
+    """Collects the cells of one entity, in ascending order of slice; `bytes` gives the table."""
 
     def __init__(self) -> None:
-        self._contexts: dict[Context, int] = {}
+        self._table = Table()
+        self._ids: list[bytes] = []
         self._names: dict[str, int] = {}
-        self._groups: list[dict[str, Any]] = []
+        self._contexts: dict[Context, int] = {}
 
     def context(self, context: Context) -> int:
         """The number of a context in the table."""
         return self._contexts.setdefault(context, len(self._contexts))
 
-    def group(self, slice_: int, firing: int) -> None:
-        """Begin a group: cells that follow are of this slice, known at this firing."""
-        self._start = slice_ * SLICE_MS
-        self._groups.append(
-            {
-                "slice": slice_,
-                "firing": firing,
-                "contexts": set(),
-                "actions": [],
-                "counts": [],
-                "cells": [],
-            }
-        )
-
     def cell(
         self,
+        slice_: int,
+        firing: int,
         action: str,
         first: int,
         last: int,
@@ -99,50 +116,42 @@ class Packer:
         failed: bool,
         write: bool,
         contexts: Collection[int],
-        evidence: Iterable[tuple[int, str, str, str, int]],
     ) -> None:
-        """Add a cell: times in ms, contexts by number.
+        """Add a cell: times in ms, smallest hashes, contexts by number; its evidence follows."""
+        table, names = self._table, self._names
+        if not table.slice:
+            table.start = slice_
+        start = slice_ * SLICE_MS
+        table.slice.append(slice_ - table.start)
+        table.delay.append(firing - slice_)
+        table.action.append(names.setdefault(action, len(names)))
+        table.first.append(first - start)
+        table.last.append(last - start)
+        table.flags.append(failed * _FAILED + write * _WRITE)
+        table.events.append(number_of(ids)[0])
+        self._ids += ids
+        table.ids_end.append(len(self._ids))
+        table.context += contexts if len(contexts) <= CONTEXTS else self._bound(contexts)
+        table.context_end.append(len(table.context))
+        table.evidence_end.append(len(table.evidence_id))
 
-        Evidence is (time, id, provider, origin, context).
-        """
-        if len(contexts) > CONTEXTS:
-            contexts = self._bound(contexts)
-        start, names, out = self._start, self._names, BytesIO()
-        fastavro.schemaless_writer(
-            out,
-            _CELL,
-            {
-                "first": first - start,
-                "last": last - start,
-                "ids": b"".join(ids),
-                "failed": failed,
-                "write": write,
-                "contexts": contexts,
-                "evidence": [
-                    {
-                        "time": time - start,
-                        "id": id_,
-                        "provider": names.setdefault(provider, len(names)),
-                        "origin": names.setdefault(origin, len(names)),
-                        "context": context,
-                    }
-                    for time, id_, provider, origin, context in evidence
-                ],
-            },
-        )
-        group = self._groups[-1]
-        group["contexts"].update(contexts)
-        group["actions"].append(names.setdefault(action, len(names)))
-        group["counts"].append(number_of(ids)[0])
-        group["cells"].append(out.getvalue())
+    def evidence(self, time: int, id_: str, provider: str, origin: str, context: int) -> None:
+        """Add an event to the evidence of the last cell: time in ms, context by number."""
+        table, names = self._table, self._names
+        table.evidence_id.append(id_)
+        table.evidence_time.append(time - (table.start + table.slice[-1]) * SLICE_MS)
+        table.evidence_provider.append(names.setdefault(provider, len(names)))
+        table.evidence_origin.append(names.setdefault(origin, len(names)))
+        table.evidence_context.append(context)
+        table.evidence_end[-1] += 1
 
     def _bound(self, contexts: Collection[int]) -> list[int]:
         """Fewer contexts that say the same sets, each of them bounded.
 
         The sets are put side by side as columns, padded with "absent".
         """
-        table = list(self._contexts)
-        sets = _sets([table[number] for number in contexts])
+        known = list(self._contexts)
+        sets = _sets([known[number] for number in contexts])
         rows = zip_longest(sets["stream"], *(sets[name] for name in _SETS))
         return [
             self.context(
@@ -156,39 +165,50 @@ class Packer:
 
     def bytes(self) -> bytes:
         """Everything that was added, as Avro."""
-        return _SLICES.write(
-            {
-                "contexts": [msgspec.structs.asdict(context) for context in self._contexts],
-                "names": list(self._names),
-                "groups": [
-                    {**group, "contexts": sorted(group["contexts"])} for group in self._groups
-                ],
-            }
-        )
+        table, names = self._table, self._names
+        table.contexts = [
+            names.setdefault(text, len(names))
+            for context in self._contexts
+            for text in _FIELDS(context)
+        ]
+        table.names = list(names)
+        table.ids = b"".join(self._ids)
+        return _SLICES.write(msgspec.structs.asdict(table))
 
 
 class Packed:
     """A cell as it came, and the number of its events."""
 
-    __slots__ = ("_contexts", "_names", "_raw", "_slice", "events")
+    __slots__ = ("_row", "_table", "events")
 
-    def __init__(
-        self, raw: bytes, events: int, contexts: list[Context], names: list[str], slice_: int
-    ) -> None:
-        self._raw, self._contexts, self._names, self._slice = raw, contexts, names, slice_
-        self.events = events
+    def __init__(self, table: _Open, row: int) -> None:
+        self._table, self._row = table, row
+        self.events = table.columns.events[row]
 
     def open(self) -> Cell:
         """The cell itself, with its times, sets and evidence in full."""
-        record: Any = fastavro.schemaless_reader(BytesIO(self._raw), _CELL, None)
-        start, ids = self._slice * SLICE_MS, record["ids"]
-        sets = _sets([self._contexts[number] for number in record["contexts"]])
+        return self._table.cell(self._row)
+
+
+class _Open:
+    """A table that was read; `contexts` and `names` are looked up by number."""
+
+    def __init__(self, columns: Table) -> None:
+        self.columns = columns
+        texts = [columns.names[number] for number in columns.contexts]
+        self.contexts = [Context(*texts[at : at + _WIDTH]) for at in range(0, len(texts), _WIDTH)]
+
+    def cell(self, row: int) -> Cell:
+        c = self.columns
+        start = (c.start + c.slice[row]) * SLICE_MS
+        ids = range(8 * _begin(c.ids_end, row), 8 * c.ids_end[row], 8)
+        sets = _sets([self.contexts[number] for number in self.numbers(row)])
         return Cell(
-            first=start + record["first"],
-            last=start + record["last"],
-            ids=smallest({ids[at : at + 8] for at in range(0, len(ids), 8)}),
-            failed=record["failed"],
-            write=record["write"],
+            first=start + c.first[row],
+            last=start + c.last[row],
+            ids=tuple([c.ids[at : at + 8] for at in ids]),
+            failed=bool(c.flags[row] & _FAILED),
+            write=bool(c.flags[row] & _WRITE),
             place=sets["place"],
             tool=sets["tool"],
             stream=sets["stream"],
@@ -196,17 +216,26 @@ class Packed:
             account=sets["account"],
             region=sets["region"],
             error=sets["error"],
-            evidence=earliest(self._evidence(start, item) for item in record["evidence"]),
+            evidence=earliest(
+                self._evidence(start, item)
+                for item in range(_begin(c.evidence_end, row), c.evidence_end[row])
+            ),
         )
 
-    def _evidence(self, start: int, item: dict[str, Any]) -> Evidence:
-        context = self._contexts[item["context"]]
+    def numbers(self, row: int) -> list[int]:
+        """The numbers of a cell's contexts."""
+        ends = self.columns.context_end
+        return self.columns.context[_begin(ends, row) : ends[row]]
+
+    def _evidence(self, start: int, item: int) -> Evidence:
+        c = self.columns
+        context = self.contexts[c.evidence_context[item]]
         return Evidence(
-            time=start + item["time"],
-            hash=hash_of(item["id"]),
-            origin=self._names[item["origin"]],
-            id=item["id"],
-            provider=self._names[item["provider"]],
+            time=start + c.evidence_time[item],
+            hash=hash_of(c.evidence_id[item]),
+            origin=c.names[c.evidence_origin[item]],
+            id=c.evidence_id[item],
+            provider=c.names[c.evidence_provider[item]],
             arn=context.arn,
             access_key=context.access_key,
             session=context.session,
@@ -218,6 +247,10 @@ class Packed:
             region=context.region,
             error=context.error,
         )
+
+
+def _begin(ends: list[int], row: int) -> int:
+    return ends[row - 1] if row else 0
 
 
 def opened(cell: Cell | Packed) -> Cell:
@@ -251,20 +284,27 @@ class Group:
 
 
 def unpack(data: bytes) -> Iterator[Group]:
-    """The groups in `data`; raises SchemaError on bytes of another version."""
-    record = _SLICES.read(data)
-    contexts = [Context(**row) for row in record["contexts"]]
-    names: list[str] = record["names"]
-    for row in record["groups"]:
-        group = Group(row["slice"], row["firing"])
-        for action, events, raw in zip(row["actions"], row["counts"], row["cells"], strict=True):
-            group.cells[names[action]] = Packed(raw, events, contexts, names, group.slice)
-        group.places = {contexts[number].place for number in row["contexts"]} - {""}
-        group.tools = {contexts[number].tool for number in row["contexts"]} - {""}
+    """The groups in `data`, in order; raises SchemaError on bytes of another version."""
+    table = _Open(Table(**_SLICES.read(data)))
+    columns, contexts = table.columns, table.contexts
+    group = None
+    for row, (after, delay, action) in enumerate(
+        zip(columns.slice, columns.delay, columns.action, strict=True)
+    ):
+        slice_ = columns.start + after
+        if group is None or (group.slice, group.firing) != (slice_, slice_ + delay):
+            if group is not None:
+                yield group
+            group = Group(slice_, slice_ + delay)
+        group.cells[columns.names[action]] = Packed(table, row)
+        for number in table.numbers(row):
+            context = contexts[number]
+            if context.place:
+                group.places.add(context.place)
+            if context.tool:
+                group.tools.add(context.tool)
+    if group is not None:
         yield group
-
-
-_ONE: Final = {name: attrgetter(name) for name in _SETS}
 
 
 def _sets(contexts: list[Context]) -> dict[str, Any]:

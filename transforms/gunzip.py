@@ -16,6 +16,7 @@ MAGIC: Final = b"\x1f\x8b"
 
 _READ: Final = 1 << 18  # bytes read at a time
 _CHUNK: Final = 1 << 20  # bytes inflated at a time
+IsalError: Final[type[Exception]] = isal_zlib.error  # type: ignore[assignment]  # the stub errs
 _GZIP: Final = 31  # window bits of zlib's interface: gzip, its checksum verified
 
 
@@ -40,9 +41,13 @@ class Inflated:
         self.size = 0
         """The object's bytes that have been read."""
         self.problem = ""
+        self.sound = 0
+        """Bytes of text in whole members, whose checksums were right."""
 
     def __iter__(self) -> Iterator[bytes]:
         data = self._read()
+        if len(data) == 1:
+            data += self._read()
         if data.startswith(MAGIC):
             yield from self._members(data)
             return
@@ -51,6 +56,7 @@ class Inflated:
             data = self._read()
 
     def _members(self, data: bytes) -> Iterator[bytes]:
+        given = 0
         while data:
             member = isal_zlib.decompressobj(_GZIP)
             full = False  # a full chunk: there may be more of it inside, without further input
@@ -61,10 +67,12 @@ class Inflated:
                     return
                 try:
                     chunk = member.decompress(data, _CHUNK)
-                except isal_zlib.error as error:
+                except IsalError as error:
                     self.problem = f"The gzip data is damaged: {error}."
                     return
                 data, full = member.unconsumed_tail, len(chunk) == _CHUNK
+                given += len(chunk)
+                self.sound = given if member.eof else self.sound
                 if chunk:
                     yield chunk
             data = self._next_member(member.unused_data)
@@ -112,6 +120,6 @@ def inflate_small(data: bytes, limit: int) -> bytes | None:
     member = isal_zlib.decompressobj(_GZIP)
     try:
         text: bytes = member.decompress(data, limit)
-    except isal_zlib.error:
+    except IsalError:
         return None
     return text if member.eof and not member.unused_data else None

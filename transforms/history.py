@@ -39,6 +39,7 @@ class History:
 
     __slots__ = (
         "_delta",
+        "_factor",
         "_raw",
         "_total",
         "actions",
@@ -60,6 +61,7 @@ class History:
         self.tools = Table()
         self._raw = array("d")
         self._total = 0.0
+        self._factor = 1.0
         self._delta = ageing(bucket_span_s)
 
     def learn(
@@ -69,7 +71,7 @@ class History:
         if self.since < 0:
             self.since = slice_
         self.latest = slice_
-        weight = math.exp(self._delta * self.buckets)
+        weight = math.exp(self._delta * self.buckets)  # before ageing: 1 / the common factor
         for action in sorted(actions):  # so that sums do not depend on the order of arrival
             row = self.actions.add(action, slice_)
             if row == len(self._raw):
@@ -77,6 +79,7 @@ class History:
             self._raw[row] += weight
             self._total += weight
         self.buckets += 1
+        self._factor = math.exp(-self._delta * self.buckets)
         for place in sorted(places):
             self.places.add(place, slice_)
         for tool in sorted(tools):
@@ -106,10 +109,6 @@ class History:
             return np.append(masses, once), once
         masses[row] += once
         return masses, float(masses[row])
-
-    @property
-    def _factor(self) -> float:
-        return math.exp(-self._delta * self.buckets)
 
     def profile(self) -> Profile:
         """What an alert shows of the entity: bounded, and the same in every run."""
@@ -148,6 +147,7 @@ class History:
         history.tools = Table.of(state.tools)
         history._raw = array("d", [value.mass for value in state.actions])
         history._total = state.total
+        history._factor = math.exp(-history._delta * history.buckets)
         return history
 
 

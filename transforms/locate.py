@@ -16,7 +16,9 @@ INSIDE: Final = "inside"
 """The place of a private address."""
 
 SAMPLE: Final = 1000
-"""Networks that are read when a database is opened, to see whether it is one of cities."""
+"""Of how many networks, from the first, a database is read when it is opened; as many more are
+looked up all over the range of IPv4.
+"""
 
 _Address = IPv4Address | IPv6Address
 
@@ -42,23 +44,22 @@ class CityDatabaseError(ValueError):
         super().__init__(f"City database {path}: {problem}; {remedy}.")
 
 
-class Locator:
-    """Locates addresses with one city database, or with none: then only private ones have a place.
+class Locator(Memo[str | None, Source]):
+    """Locates addresses by a city database, or by none: then only private ones have a place.
 
-    `locator(address)` is a Source. Results are cached, a database's pages are shared between
-    processes. Raises CityDatabaseError if the database is missing, broken or not one of cities.
+    `locator[address]` is the Source of a record's `sourceIPAddress`, None for a record without.
+    Bounded, each address is looked up once; a database's pages are shared between processes.
+    Raises CityDatabaseError if the database is missing, broken or not one of cities.
     """
 
     def __init__(self, database: str | None = None):
+        super().__init__(self._locate, limit=65_536, longest=64)
         self._reader = None if database is None else _open(database)
         self._four_only = self._reader is not None and self._reader.metadata().ip_version == 4
-        self._sources: Memo[str, Source] = Memo(self._locate, limit=65536, longest=64)
 
-    def __call__(self, address: str) -> Source:
-        """The source of a record's `sourceIPAddress`, "" for a record without one."""
-        return self._sources[address]
-
-    def _locate(self, address: str) -> Source:
+    def _locate(self, address: str | None) -> Source:
+        if address is None or is_absent(address):
+            return Source()
         parsed = _parse(address)
         if parsed is None:
             return Source(address=address)
@@ -79,7 +80,7 @@ class Locator:
 
 
 def check(database: str) -> None:
-    """Raise CityDatabaseError unless a file is a sound city database; reads its beginning."""
+    """Raise CityDatabaseError unless a file is a sound city database; reads a sample of it."""
     _open(database).close()
 
 
@@ -127,10 +128,11 @@ def _open(path: str) -> maxminddb.Reader:
         raise CityDatabaseError(path, f"{problem} ({error})", remedy) from error
     kind = reader.metadata().database_type
     try:
-        cities = any(country_and_city(entry)[1] for _, entry in islice(reader, SAMPLE))
+        first = [entry for _, entry in islice(reader, SAMPLE)]
+        spread = [reader.get(IPv4Address(block << 22)) for block in range(1 << 10)]
     except (ValueError, maxminddb.InvalidDatabaseError) as error:
         raise CityDatabaseError(path, f"it is damaged ({error})", "download it again") from error
-    if not cities:
-        problem = f"it is of type {kind} and its first {SAMPLE:,} networks name no city"
+    if not any(country_and_city(entry)[1] for entry in first + spread):
+        problem = f"it is of type {kind} and a sample of its networks names no city"
         raise CityDatabaseError(path, problem, remedy)
     return reader

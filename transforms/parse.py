@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw, Struct, field
 
-from schemas.event import Actor, Event, Source
+from schemas.event import Actor, Event
 from transforms.agent import tool_of
 from transforms.identify import POLICIES, identify
 from transforms.locate import Locator
@@ -97,13 +97,12 @@ class Parser:
         if policy not in POLICIES:
             raise ValueError(f"Identity policy {policy!r} is none of {', '.join(POLICIES)}.")
         self._policy = policy
-        self._locate = Locator(geoip_database)
+        self._sources = Locator(geoip_database)
         self._minutes = Memo(parse_minute)
         self._actions = Memo(_ordinary_action)
         self._providers = Memo(_ordinary_provider)
         self._words = Memo(_word)
         self._agents = Memo(_agent_and_tool)
-        self._sources = Memo(self._source, limit=65536, longest=64)
         self._actors = Memo(self._actor)
         self._shared: dict[Actor, Actor] = {}
 
@@ -146,6 +145,7 @@ class Parser:
         time = parse_time(record.time)
         action = _name(record.action)
         event_id = text(record.id, "eventID") or fingerprint(raw)
+        recipient = account(record.recipient, "recipientAccountId")
         agent, tool = _agent_and_tool(text(record.agent, "userAgent"))
         error, failed = _outcome(action, record)
         actor = self._actors[bytes(record.identity)]
@@ -160,10 +160,10 @@ class Parser:
             id=event_id,
             hash=blake2b(event_id.encode(), digest_size=8).digest(),
             actor=actor,
-            source=self._source(text(record.address, "sourceIPAddress")),
+            source=self._sources[text(record.address, "sourceIPAddress")],
             provider=text(record.provider, "eventSource"),
             region=text(record.region, "awsRegion"),
-            account=actor.account or account(record.recipient, "recipientAccountId"),
+            account=actor.account or recipient,
             agent=agent,
             tool=tool,
             error=error,
@@ -179,9 +179,6 @@ class Parser:
         if len(self._shared) >= _SHARED:
             self._shared.clear()
         return self._shared.setdefault(actor, actor)
-
-    def _source(self, address: str | None) -> Source:
-        return self._locate(_word(address))
 
 
 def record_id(raw: bytes) -> str:
@@ -224,7 +221,7 @@ def _decode_record(raw: bytes) -> _Record:
     record = _decode(raw)
     if record.time is None and bytes(record.digest):
         raise RefusedError("It is a CloudTrail digest (it has digestStartTime), not an API call.")
-    if record.type == _INSIGHT:
+    if text(record.type, "eventType") == _INSIGHT:
         raise RefusedError(f"It is a CloudTrail Insight (eventType {_INSIGHT}), not an API call.")
     if record.provider == "aws:s3" and bytes(record.s3):
         raise RefusedError("It is an S3 event notification (eventSource aws:s3), not an API call.")

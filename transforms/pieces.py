@@ -29,41 +29,61 @@ class Piece(NamedTuple):
 def pieces(stream: Inflated) -> Iterator[Piece]:
     """The text of an object: JSON lines by and by, anything else as one piece.
 
-    A text that is longer than TEXT_LIMIT and not in lines is refused as a whole, and so is one
-    whose gzip is damaged. Of lines only what was not yet given is lost.
+    A text that is longer than TEXT_LIMIT and not in lines is refused as a whole. Of damaged gzip
+    are read the members before the damage, and of lines those before it.
     """
     chunks = iter(stream)
     text = bytearray()
     _fill(text, chunks, PIECE)
-    if (stream.problem or len(text) >= PIECE) and in_lines(text):
+    if len(text) >= PIECE and in_lines(text):
         yield from _lines(text, stream, chunks)
         return
     _fill(text, chunks, TEXT_LIMIT + 1)
-    problem = stream.problem
     if len(text) > TEXT_LIMIT:
         problem = f"Its text has more than {TEXT_LIMIT:,} bytes and is not in lines."
-    if problem:
         yield Piece(stream.head, False, problem, stream.size)
+    elif stream.problem:
+        yield from _before_damage(text, stream)
     else:
         yield Piece(bytes(text))
 
 
+def _before_damage(text: bytearray, stream: Inflated, given: int = 0) -> Iterator[Piece]:
+    """What can be read of the end of a text that breaks off, then what is wrong with it.
+
+    `text` is what follows after the first `given` bytes.
+    """
+    end = max(stream.sound - given, 0)
+    if given or in_lines(text):
+        end = max(end, text.rfind(b"\n") + 1)
+    if end:
+        yield Piece(bytes(text[:end]), lines=given > 0)
+    rest = bytes(text[end:])
+    if rest and (given or end):
+        yield Piece(rest[:RAW_LIMIT], True, stream.problem, len(rest))
+    else:
+        yield Piece(stream.head, True, stream.problem, stream.size)
+
+
 def _lines(text: bytearray, stream: Inflated, chunks: Iterator[bytes]) -> Iterator[Piece]:
     """The lines of a text of which `text` is the start, some at a time."""
-    searched, more = 0, True
+    given, searched, more = 0, 0, True
     while more:
         end = text.rfind(b"\n", searched) + 1
         if end:
             yield Piece(bytes(text[:end]), lines=True)
             del text[:end]
+        given += end
         searched = len(text)
         if searched > TEXT_LIMIT:
-            yield _drop_line(text, chunks)
+            line = _drop_line(text, chunks)
+            yield line
+            given += line.size + 1
             searched = 0
         _fill(text, chunks, len(text) + PIECE)
         more = len(text) > searched
     if stream.problem:
-        yield Piece(bytes(text[:RAW_LIMIT]), True, stream.problem, len(text))
+        yield from _before_damage(text, stream, given)
     elif text:
         yield Piece(bytes(text), lines=True)
 

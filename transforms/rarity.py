@@ -20,6 +20,7 @@ LIMIT: Final = 0.035
 """At this probability and above nothing is an anomaly."""
 _FLOOR: Final = 2.2e-308
 _SPREAD: Final = 1.05
+_MOST_PARTS: Final = 7
 
 Floats = NDArray[np.float64]
 
@@ -53,7 +54,7 @@ def probability(masses: Floats, mass: float) -> float:
 
 
 def _parts(total: float) -> int:
-    return 7 if total <= 100 else 5 if total <= 1000 else 3 if total <= 10000 else 1
+    return _MOST_PARTS if total <= 100 else 5 if total <= 1000 else 3 if total <= 10000 else 1
 
 
 def _slice_means(mass: float, total: float, parts: int) -> Floats:
@@ -115,17 +116,23 @@ class Window:
 
     def judge(self, history: History, actions: Collection[str]) -> dict[str, float]:
         """See Scorer; `history` holds no slice of the window."""
-        found: dict[str, float] = {}
+        total = history.total + 1
+        rarest = {
+            action: mass for action in actions if (mass := history.mass(action)) + 1 < LIMIT * total
+        }
+        if not rarest:
+            return {}
+        ranked = np.sort(history.masses())
+        sums = np.append(0.0, np.cumsum(ranked))
         known: dict[float, float] = {}
-        for action in actions:
-            before = history.mass(action)
-            if before + 1 >= LIMIT * (history.total + 1):
-                continue
-            if before not in known:
-                masses, mass = history.masses_with(action)
-                known[before] = probability(masses, mass)
-            if known[before] < LIMIT:
-                found[action] = known[before]
+        found: dict[str, float] = {}
+        for action, mass in rarest.items():
+            if mass not in known:
+                curve = sums[np.searchsorted(ranked, mass, side="right")] + 1
+                impossible = curve >= LIMIT * _MOST_PARTS * total  # p ≥ Q/k, as in `probability`
+                known[mass] = 1.0 if impossible else probability(*history.masses_with(action))
+            if known[mass] < LIMIT:
+                found[action] = known[mass]
         return found
 
 

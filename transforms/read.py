@@ -99,12 +99,10 @@ class _Gathering:
         quick, origin = self._parser.quick, self._origin
         try:
             document = _DOCUMENT.decode(raw)
-            if document.records is UNSET:
+            if document.records is UNSET or not (document.time is document.action is None):
                 events = [quick(document, origin)]
-            elif document.time is None and document.action is None:
-                events = [quick(record, origin) for record in document.records]
             else:
-                return False
+                events = [quick(record, origin) for record in document.records]
         except (RefusedError, msgspec.DecodeError, RecursionError):
             return False
         self.reading.events += events
@@ -166,24 +164,23 @@ class _Gathering:
 
 
 def raw_record(data: bytes, event_id: str) -> bytes | None:
-    """The canonical JSON of the record in an object whose Event.id is `event_id`, if any.
+    """The canonical JSON of the record in an object whose Event.id is `event_id`.
 
-    Canonical: keys sorted, no spaces, UTF-8. Understands what `ObjectReader.read` does.
+    Canonical: keys sorted, no spaces, UTF-8. Understands what `ObjectReader.read` does. None if
+    there is no such record, or it holds a number that no machine number is.
     """
     for piece in pieces(Inflated(BytesIO(data))):
         if piece.problem:
             continue
         for found in Unwrapper(lambda _: False).text(piece.raw, piece.lines):
-            if not (found.problem or found.skipped) and _has_id(found.raw, event_id):
-                return canonical(found.raw)
+            if found.problem or found.skipped:
+                continue
+            try:
+                if record_id(found.raw) == event_id:
+                    return canonical(found.raw)
+            except RefusedError:
+                continue
     return None
-
-
-def _has_id(raw: bytes, event_id: str) -> bool:
-    try:
-        return record_id(raw) == event_id
-    except RefusedError:
-        return False
 
 
 def _is_utf8(raw: bytes) -> bool:

@@ -19,7 +19,7 @@ _SPACE: Final = re.compile(rb"(?:[ \t\r\n]|\xef\xbb\xbf)*")
 _OPEN: Final = b"[{"
 _CLOSE: Final = b"]}"
 _COMMA: Final = ord(",")
-_FIRST_LINES: Final = 100
+_VALUE: Final = msgspec.json.Decoder(msgspec.Raw)
 
 
 def skip_space(text: bytes | bytearray, at: int = 0) -> int:
@@ -68,24 +68,24 @@ def elements(text: bytes, at: int) -> Iterator[tuple[int, int, bool]]:
     yield start, len(text), True
 
 
-def in_lines(text: bytes | bytearray) -> bool:
-    """Whether text is one of JSON lines: whether one of its first lines is a list or map."""
-    at = skip_space(text)
-    for _ in range(_FIRST_LINES):
-        if at >= len(text):
-            return False
-        end = text.find(b"\n", at)
-        end = len(text) if end < 0 else end
-        if text[at] in _OPEN and _is_whole(text[at:end]):
-            return True
-        at = end + 1
-    return False
-
-
-def _is_whole(line: bytes | bytearray) -> bool:
-    """Whether a line is by itself a list or map that holds something."""
+def is_sound(text: bytes | bytearray) -> bool:
+    """Whether text is one JSON value; says nothing of its UTF-8."""
     try:
-        value = msgspec.json.decode(line, type=msgspec.Raw)
+        _VALUE.decode(text)
     except (msgspec.DecodeError, RecursionError):
         return False
-    return len(bytes(value)) > len("{}")
+    return True
+
+
+def in_lines(text: bytes | bytearray) -> bool:
+    """Whether text is one of JSON lines: whether a line of it is by itself a list or map."""
+    at = skip_space(text)
+    while at < len(text):
+        end = text.find(b"\n", at)
+        end = len(text) if end < 0 else end
+        if text[at] in _OPEN:
+            line = text[at:end].rstrip()
+            if len(line) > len("{}") and is_sound(line):
+                return True
+        at = end + 1
+    return False

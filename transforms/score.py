@@ -33,12 +33,9 @@ class EntityFold:
     scorer: Scorer
     history: History = field(default_factory=History)
     pending: dict[int, Group] = field(default_factory=dict)
-    counts: dict[str, int] = field(default_factory=dict)
-
-    def count(self, name: str, number: int) -> None:
-        """Add to what is counted of the entity."""
-        name = f"cells|{self.detector.name}|{name}"
-        self.counts[name] = self.counts.get(name, 0) + number
+    cells: int = 0
+    judged: int = 0
+    distinct_events: int = 0
 
 
 class ScoreFold:
@@ -66,7 +63,7 @@ class ScoreFold:
         _settle(state, firing - WINDOW)
         _forget(state, firing)
         for slice_, actions in sorted(known.items()):
-            state.count("judged", len(actions))
+            state.judged += len(actions)
             for candidate in _judge(state, slice_, actions, firing):
                 yield "candidates", (state.key.scope.encode(), CANDIDATE.encode(candidate))
 
@@ -76,8 +73,14 @@ class ScoreFold:
 
     def end(self, state: EntityFold) -> Iterator[tuple[str, bytes]]:
         """What was counted of the entity."""
-        counts = {**state.counts, f"entities|{state.detector.name}": 1}
-        counts[f"{LATEST}slice"] = state.history.latest
+        name = state.detector.name
+        counts = {
+            f"entities|{name}": 1,
+            f"cells|{name}|cells": state.cells,
+            f"cells|{name}|judged": state.judged,
+            f"cells|{name}|distinct_events": state.distinct_events,
+            f"{LATEST}slice": state.history.latest,
+        }
         yield "counts", ROW.encode(Row(f"score {state.key.encode().decode()}", counts))
 
 
@@ -85,19 +88,23 @@ def _merge(state: EntityFold, items: list[Group]) -> dict[int, list[str]]:
     """Put groups with what is pending; the actions of each slice that were not there before."""
     new: dict[int, list[str]] = {}
     for group in items:
-        pending = state.pending.setdefault(group.slice, Group(group.slice, group.firing))
-        fresh = [action for action in group.cells if action not in pending.cells]
+        pending = state.pending.get(group.slice)
+        if pending is None:
+            fresh = list(group.cells)
+            state.pending[group.slice] = group
+        else:
+            fresh = [action for action in group.cells if action not in pending.cells]
+            pending.absorb(group)
         new.setdefault(group.slice, []).extend(fresh)
-        state.count("cells", len(fresh))
-        pending.absorb(group)
+        state.cells += len(fresh)
     return new
 
 
 def _settle(state: EntityFold, until: int) -> None:
     """Learn the slices up to `until` that are complete, and let them go."""
-    for slice_ in sorted(s for s in state.pending if s <= until):
+    for slice_ in sorted([slice_ for slice_ in state.pending if slice_ <= until]):
         group = state.pending.pop(slice_)
-        state.count("distinct_events", sum(map(events_of, group.cells.values())))
+        state.distinct_events += sum(map(events_of, group.cells.values()))
         if state.scorer.settles:
             _learn(state, group)
 
@@ -108,8 +115,8 @@ def _learn(state: EntityFold, group: Group) -> None:
 
 def _forget(state: EntityFold, firing: int) -> None:
     """An entity leaves whole after 180 days in which nothing was learned and nothing is pending."""
-    others = [slice_ for slice_ in state.pending if slice_ < firing]
-    if state.history.since >= 0 and not others and firing - state.history.latest > FORGET_AFTER:
+    idle = firing - state.history.latest
+    if idle > FORGET_AFTER and all(slice_ >= firing for slice_ in state.pending):
         state.history = History()
 
 

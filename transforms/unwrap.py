@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import Raw, Struct, field
 
 from transforms.gunzip import inflate
-from transforms.scan import elements, extent, in_lines, skip_space
+from transforms.scan import elements, extent, in_lines, is_sound, skip_space
 from transforms.values import RefusedError, decode, describe
 
 TEXT_LIMIT: Final = 256 << 20
@@ -26,7 +26,7 @@ DEPTH_LIMIT: Final = 8
 
 _PATIENCE: Final = 8  # lines that end in no value until each line must
 _SPARSE: Final = 16  # bytes a comma at least, or a list of it would fill the memory
-_LIST: Final = re.compile(rb'\s*(?:\{\s*"Records"\s*:\s*)?\[')
+_RECORDS: Final = re.compile(rb'\{\s*"Records"\s*:\s*\[')
 _NO_RAW: Final = Raw(b"")
 
 
@@ -42,7 +42,15 @@ class Found(NamedTuple):
     """It is no record and needs none."""
 
 
-class Envelope(Struct, gc=False):
+class _Part(NamedTuple):
+    """Something that a list or envelope holds: a JSON value, or a text of any."""
+
+    raw: bytes
+    text: bool = False
+    skipped: bool = False
+
+
+class _Envelope(Struct, gc=False):
     """The keys that make a map an envelope, and those that make it a record."""
 
     time: Raw = field(default=_NO_RAW, name="eventTime")
@@ -57,10 +65,6 @@ class Envelope(Struct, gc=False):
     source: Raw = field(default=_NO_RAW, name="_source")
 
 
-class _Records(Struct, gc=False):
-    records: list[Raw] = field(name="Records")
-
-
 class _LogEvent(Struct, gc=False):
     message: str
 
@@ -69,10 +73,8 @@ class _AwsLogs(Struct, gc=False):
     data: str
 
 
-_ENVELOPE: Final = msgspec.json.Decoder(Envelope)
-_RECORDS: Final = msgspec.json.Decoder(_Records)
+_ENVELOPE: Final = msgspec.json.Decoder(_Envelope)
 _RAWS: Final = msgspec.json.Decoder(list[Raw])
-_RAW: Final = msgspec.json.Decoder(Raw)
 _LOG_EVENT: Final = msgspec.json.Decoder(_LogEvent)
 _AWSLOGS: Final = msgspec.json.Decoder(_AwsLogs)
 _BROKEN: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -90,97 +92,106 @@ class Unwrapper:
         self._budget = TEXT_LIMIT
 
     def text(self, text: bytes, lines: bool = False, depth: int = 0) -> Iterator[Found]:
-        """The values of a text; `lines` tells that it is a part of a text of JSON lines.
+        """What a text holds; `lines` tells that it is a part of a text of JSON lines.
 
         A line that is by itself a value is one. Elsewhere values end where their brackets close;
         where they do not, the line is lost and the next begins anew.
         """
         text = text[skip_space(text) :]
-        if not text and depth:
-            yield Found(text, "The envelope holds an empty text.")
-        if not text or self._take(text):
+        if not text:
+            yield from (Found(text, "The envelope holds an empty text."),) if depth else ()
             return
-        if not (lines or in_lines(text) or extent(text, 0, len(text))):
-            yield Found(text, _why_not(text), whole=depth == 0)
-            return
-        at, line_end, patience = 0, 0, _PATIENCE
+        found = self._sound(text, depth)
+        if found is None and (lines or in_lines(text) or extent(text, 0, len(text))):
+            found = self._values(text, depth)
+        if found is None:
+            found = (Found(text, _why_not(text), whole=depth == 0),)
+        yield from found
+
+    def _values(self, text: bytes, depth: int) -> Iterator[Found]:
+        """What a text of several values holds. Takes linear time, whatever the text."""
+        at = line_end = unit_end = 0
+        patience = _PATIENCE
         while at < len(text):
+            found: Iterable[Found] | None = None
             if at >= line_end:
-                line_end = _line_end(text, at)
-                if line_end - at < len(text) - 1 and self._take(text[at:line_end]):
-                    at = skip_space(text, line_end)
-                    continue
-            end = extent(text, at, len(text) if patience else line_end)
-            if end is None:
-                yield Found(text[at:line_end])
-                patience = max(patience - 1, 0)
-                end = line_end
-            else:
-                yield from self._value(text[at:end], depth)
+                line_end = text.find(b"\n", at)
+                end = line_end = len(text) if line_end < 0 else line_end
+                found = self._sound(text[at:end], depth)
+                unit_end = at
+            if found is None and at >= unit_end:
+                # Between values; within one, "}{" stands at most in a string.
+                end = unit_end = text.find(b"}{", at, line_end) + 1 or line_end
+                found = self._sound(text[at:end], depth)
+            if found is None:
+                closing = extent(text, at, len(text) if patience else unit_end)
+                end = closing or _next_sound(text, unit_end, line_end)
+                found = self._value(text[at:end], depth) if closing else (Found(text[at:end]),)
+                patience -= not closing and patience > 0
+            yield from found
             at = skip_space(text, end)
 
-    def _value(self, raw: bytes, depth: int) -> Iterator[Found]:
-        if self._take(raw):
+    def _sound(self, raw: bytes, depth: int) -> Iterable[Found] | None:
+        """What a text of one value holds; None for any other text."""
+        if self._taken(raw, depth):
+            return ()
+        return self._open(raw, depth) if is_sound(raw) else None
+
+    def _value(self, raw: bytes, depth: int) -> Iterable[Found]:
+        """What a value holds, sound or not."""
+        return () if self._taken(raw, depth) else self._open(raw, depth)
+
+    def _taken(self, raw: bytes, depth: int) -> bool:
+        return depth < DEPTH_LIMIT and self._take(raw)
+
+    def _open(self, raw: bytes, depth: int) -> Iterator[Found]:
+        """What a value holds that was not taken; itself if it is neither list nor envelope."""
+        try:
+            parts = self._parts(raw)
+        except RefusedError as refusal:
+            yield Found(raw, str(refusal))
             return
-        if depth > DEPTH_LIMIT:
+        if parts is None:
+            yield Found(raw)
+        elif depth >= DEPTH_LIMIT:
             yield Found(raw, f"It lies in more than {DEPTH_LIMIT} envelopes.")
-            return
-        if _LIST.match(raw):
-            for element in _elements(raw):
-                yield from self._value(element, depth + 1)
-            return
+        else:
+            for part in parts:
+                if part.skipped:
+                    yield Found(part.raw, skipped=True)
+                else:
+                    yield from (self.text if part.text else self._value)(part.raw, depth=depth + 1)
+
+    def _parts(self, raw: bytes) -> Iterable[_Part] | None:
+        """What a list or envelope holds, None for any other value. Raises RefusedError."""
+        if raw[:1] == b"[":
+            return map(_Part, _elements(raw))
         try:
             envelope = _ENVELOPE.decode(raw)
         except _BROKEN:
-            yield Found(raw)  # whoever parses it says why
-            return
-        try:
-            yield from self._open(envelope, raw, depth + 1)
-        except RefusedError as refusal:
-            yield Found(raw, str(refusal))
+            opening = _RECORDS.match(raw)
+            return map(_Part, _bracketed(raw, opening.end())) if opening else None
+        if _held(envelope.time) or _held(envelope.action):
+            return None
+        return self._inside(envelope, raw)
 
-    def _open(self, envelope: Envelope, raw: bytes, depth: int) -> Iterator[Found]:
-        """What an envelope holds; the map itself if it is none. Raises RefusedError."""
-        records = bytes(envelope.records)
-        is_record = bytes(envelope.time) or bytes(envelope.action)
-        if records and (is_record or not records.startswith(b"[")):
-            held = decode(records, "Records")
-            what = "beside a record" if is_record else "which is no list"
-            raise RefusedError(f"Records is {describe(held)}, {what}.")
-        if is_record:
-            yield Found(raw)
-        elif records:
-            yield from self._value(records, depth)
-        elif bytes(envelope.detail):
-            yield from self._value(bytes(envelope.detail), depth)
-        elif bytes(envelope.awslogs):
-            yield from self.text(self._message(envelope.awslogs), depth=depth)
-        elif bytes(envelope.log_events):
-            if envelope.message_type == "CONTROL_MESSAGE":
-                yield Found(raw, skipped=True)
-            else:
-                yield from self._log_events(envelope.log_events, depth)
-        elif bytes(envelope.source):
-            yield from self._value(bytes(envelope.source), depth)
-        else:
-            original = _original(envelope)
-            yield from self.text(original, depth=depth) if original else (Found(raw),)
+    def _inside(self, envelope: _Envelope, raw: bytes) -> Iterable[_Part] | None:
+        if records := _held(envelope.records):
+            if records[:1] != b"[":
+                held = describe(decode(records, "Records"))
+                raise RefusedError(f"Records is {held}, not a list.")
+            return map(_Part, _elements(records))
+        if inner := _held(envelope.detail) or _held(envelope.source):
+            return (_Part(inner),)
+        if awslogs := _held(envelope.awslogs):
+            return (_Part(self._message(awslogs), text=True),)
+        if log_events := _held(envelope.log_events):
+            control = envelope.message_type == "CONTROL_MESSAGE"
+            return (_Part(raw, skipped=True),) if control else _log_messages(log_events)
+        original = _original(envelope)
+        return (_Part(original, text=True),) if original else None
 
-    def _log_events(self, log_events: Raw, depth: int) -> Iterator[Found]:
-        try:
-            events = _RAWS.decode(log_events)
-        except _BROKEN:
-            held = decode(log_events, "logEvents")
-            raise RefusedError(f"logEvents is {describe(held)}, not a list.") from None
-        for event in map(bytes, events):
-            try:
-                message = _LOG_EVENT.decode(event).message.encode()
-            except _BROKEN as error:
-                yield Found(event, f"The log event has no message that can be read: {error}.")
-            else:
-                yield from self.text(message, depth=depth)
-
-    def _message(self, awslogs: Raw) -> bytes:
+    def _message(self, awslogs: bytes) -> bytes:
         """The text of a CloudWatch Logs subscription message. Raises RefusedError."""
         try:
             data = binascii.a2b_base64(_AWSLOGS.decode(awslogs).data, strict_mode=True)
@@ -191,26 +202,47 @@ class Unwrapper:
         return text
 
 
+def _log_messages(log_events: bytes) -> Iterable[_Part]:
+    """The messages of CloudWatch Logs' events; an event without one as it is."""
+    try:
+        return map(_log_message, map(bytes, _RAWS.decode(log_events)))
+    except _BROKEN:
+        held = describe(decode(log_events, "logEvents"))
+        raise RefusedError(f"logEvents is {held}, not a list.") from None
+
+
+def _log_message(event: bytes) -> _Part:
+    try:
+        return _Part(_LOG_EVENT.decode(event).message.encode(), text=True)
+    except _BROKEN:
+        return _Part(event)
+
+
+def _held(raw: Raw) -> bytes:
+    """What a key holds, nothing if null."""
+    value = bytes(raw)
+    return b"" if value == b"null" else value
+
+
 def _elements(raw: bytes) -> Iterator[bytes]:
-    """The elements of a list or of `Records`, then what is wrong behind them."""
-    listed = raw[:1] == b"["
+    """The elements of a list, then what is wrong behind them."""
     if raw.count(b",") * _SPARSE <= len(raw):
         try:
-            return map(bytes, _RAWS.decode(raw) if listed else _RECORDS.decode(raw).records)
+            return map(bytes, _RAWS.decode(raw))
         except _BROKEN:
-            return _bracketed(raw)
-    return _bracketed(raw)
+            return _bracketed(raw, 1)
+    return _bracketed(raw, 1)
 
 
-def _bracketed(raw: bytes) -> Iterator[bytes]:
-    opening = _LIST.match(raw)
-    for start, end, inside in elements(raw, opening.end() if opening else 0):
-        part = raw[start:end]
-        if inside or (part.strip() and not _is_sound(b'{"":0' + part)):
+def _bracketed(raw: bytes, at: int) -> Iterator[bytes]:
+    """The same of any list, sound or not, that opens before `at`, and of the map around it."""
+    for start, end, inside in elements(raw, at):
+        part = raw[start:end].strip()
+        if inside or (part and not is_sound(b'{"":0' + part)):
             yield part
 
 
-def _original(envelope: Envelope) -> bytes:
+def _original(envelope: _Envelope) -> bytes:
     """The text in an Elastic document's `event.original`, if it has one. Raises RefusedError."""
     original = decode(envelope.original, "event.original")
     if original is None:
@@ -219,22 +251,20 @@ def _original(envelope: Envelope) -> bytes:
     return original.encode() if isinstance(original, str) else b""
 
 
-def _is_sound(raw: bytes) -> bool:
-    try:
-        _RAW.decode(raw)
-    except _BROKEN:
-        return False
-    return True
+def _next_sound(text: bytes, at: int, end: int) -> int:
+    """Where between `at` and `end` the next value begins that is sound, else `end`."""
+    while at < end:
+        closing = text.find(b"}{", at, end) + 1 or end
+        if is_sound(text[at:closing]):
+            return at
+        at = closing
+    return end
 
 
 def _why_not(text: bytes) -> str:
     """Why a text as a whole is no JSON, though it may begin so."""
+    name = f"The object, which begins with {ascii(text[:24])[1:]},"
     try:
-        return f"The object is {describe(decode(text, 'The object'))}, not a map or list."
+        return f"{name} is {describe(decode(text, name))}, not a map or list."
     except RefusedError as refusal:
-        return f"{refusal} It begins with {ascii(text[:24])[2:-1]!r}."
-
-
-def _line_end(text: bytes, at: int) -> int:
-    end = text.find(b"\n", at)
-    return len(text) if end < 0 else end
+        return str(refusal)

@@ -90,9 +90,9 @@ def decode(raw: bytes | msgspec.Raw, name: str) -> Any:
 
 
 def describe(value: object) -> str:
-    """A JSON value for a sentence: its kind, and the start of it."""
+    """A JSON value for a sentence, to follow "is": its kind, and the start of it."""
     kind = _JSON_NAMES.get(type(value), "a list" if isinstance(value, list) else "a map")
-    return "null" if value is None else f"{kind} ({shown(value)})"
+    return "missing or null" if value is None else f"{kind} ({shown(value)})"
 
 
 def shown(value: object) -> str:

@@ -14,7 +14,12 @@ from typing import Any, Final
 import yaml
 
 DENIED: Final = frozenset(
-    {"AccessDenied", "AccessDeniedException", "Client.UnauthorizedOperation", "AuthorizationErrorException"}
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "Client.UnauthorizedOperation",
+        "AuthorizationErrorException",
+    }
 )
 """Error codes whose message names the caller and the call."""
 
@@ -50,7 +55,7 @@ class Action:
 def load_yaml(name: str) -> Any:
     """One of the data files beside this module."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return yaml.load(files(__package__).joinpath(name).read_text("utf-8"), loader)  # noqa: S506
+    return yaml.load(files(__package__).joinpath(name).read_text("utf-8"), loader)
 
 
 @cache

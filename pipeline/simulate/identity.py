@@ -37,7 +37,9 @@ def access_key(chance: Generator, lasting: bool) -> str:
     return ("AKIA" if lasting else "ASIA") + letters(chance, "BASE", 16)
 
 
-def iam_user(account: Account, name: str, user_id: str, key: str, created: str = "", mfa: bool = False) -> Caller:
+def iam_user(
+    account: Account, name: str, user_id: str, key: str, created: str = "", mfa: bool = False
+) -> Caller:
     """An IAM user, by a lasting key or (with `created`) a session of the console."""
     arn = f"arn:aws:iam::{account.id}:user/{name}"
     identity = {
@@ -54,7 +56,14 @@ def iam_user(account: Account, name: str, user_id: str, key: str, created: str =
 
 
 def assumed_role(
-    role: Role, session: str, key: str, created: str, *, console: bool = False, mfa: bool = False, extra: dict[str, object] | None = None
+    role: Role,
+    session: str,
+    key: str,
+    created: str,
+    *,
+    console: bool = False,
+    mfa: bool = False,
+    extra: dict[str, object] | None = None,
 ) -> Caller:
     """A session of a role; `extra` goes into its sessionContext."""
     arn = f"arn:aws:sts::{role.account.id}:assumed-role/{role.name}/{session}"

@@ -135,9 +135,7 @@ class Organisation:
             return names[crc32(f"{salt}{word}".encode()) % len(names)] if names else match[0]
 
         chance = stream(self.spec.seed, "fill", account.name, salt)
-        return _RANDOM.sub(
-            lambda m: letters(chance, m[1], int(m[2])), _WORD.sub(own, text)
-        )
+        return _RANDOM.sub(lambda m: letters(chance, m[1], int(m[2])), _WORD.sub(own, text))
 
     def _account(self, number: int) -> Account:
         known = load_yaml("world.yaml")["accounts"]
@@ -148,12 +146,13 @@ class Organisation:
             kind: tuple(_name(chance, pattern, one["name"]) for _ in range(count))
             for kind, (count, pattern) in load_yaml("world.yaml")["inventory"].items()
         }
-        return Account(one["name"], digits, float(one["share"]), self.region, inventory)
+        region = self.region if chance.random() < 0.75 else pick(chance, MAIN_REGIONS)
+        return Account(one["name"], digits, float(one["share"]), region, inventory)
 
 
 _S3_EXTRA: Final = (
     '{"SignatureVersion":"SigV4","CipherSuite":"TLS_AES_128_GCM_SHA256","bytesTransferredIn":0,'
-    '"AuthenticationMethod":"AuthHeader","x-amz-id-2":"<mixed75>=","bytesTransferredOut":<digit3>}'
+    '"AuthenticationMethod":"AuthHeader","x-amz-id-2":"<mixed75>=","bytesTransferredOut":4<digit2>}'
 )
 
 
@@ -168,5 +167,3 @@ def _name(chance: Any, pattern: str, account_name: str) -> str:
     text = text.replace("<word>", pick(chance, world["words"]))
     text = text.replace("<thing>", pick(chance, world["things"]))
     return _RANDOM.sub(lambda m: letters(chance, m[1], int(m[2])), text)
-
-

@@ -70,10 +70,14 @@ def load_atlas() -> Atlas:
     world = load_yaml("world.yaml")
     return Atlas(
         cities=tuple(
-            _place(one, name="name", home=one["home"], office=[one["office"]], hosting=[one["hosting"]])
+            _place(
+                one, name="name", home=one["home"], office=[one["office"]], hosting=[one["hosting"]]
+            )
             for one in world["cities"]
         ),
-        mobile={code: Place("", code, home=(network,)) for code, network in world["mobile"].items()},
+        mobile={
+            code: Place("", code, home=(network,)) for code, network in world["mobile"].items()
+        },
         regions={name: _place(one, home=one["networks"]) for name, one in world["regions"].items()},
         runners=tuple(_place(one, home=one["networks"]) for one in world["runners"]),
     )

@@ -56,7 +56,9 @@ class Simulation:
     @property
     def epoch(self) -> int:
         """The first second, since 1970."""
-        return int(datetime(self.start.year, self.start.month, self.start.day, tzinfo=UTC).timestamp())
+        return int(
+            datetime(self.start.year, self.start.month, self.start.day, tzinfo=UTC).timestamp()
+        )
 
 
 @dataclass

@@ -1,0 +1,163 @@
+"""`raretrail simulate DIR`: flags, progress, and what was written in words."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import time
+from datetime import date
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from pipeline.simulate.simulation import simulate
+from pipeline.simulate.spec import COVERS, Simulation, SimulationSummary
+
+_STEPS: Final = 4
+"""Lines of progress where the output is no terminal."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of `raretrail simulate`."""
+    default = Simulation()
+    parser.description = (
+        "Write the CloudTrail logs of an invented organisation, in AWS's own layout, with attacks "
+        "on it in the second half, their labels and a small city database."
+    )
+    parser.add_argument("directory", metavar="DIR", type=Path, help="new or empty directory")
+    numbers = (
+        ("seed", "the same seed gives the same bytes"),
+        ("accounts", "AWS accounts"),
+        ("people", "people with a name"),
+        ("machines", "roles of programs"),
+        ("events", "distinct events, within 5 %%"),
+        ("days", "days"),
+        ("records_per_object", "mean size of an object; above 20 records wait longer than in AWS"),
+        ("rounds", "how often each attack story is laid"),
+    )
+    for name, words in numbers:
+        value = getattr(default, name)
+        parser.add_argument(
+            f"--{name}", type=int, default=value, metavar="N", help=f"{words} (default {value})"
+        )
+    parser.add_argument(
+        "--start",
+        type=_date,
+        default=default.start,
+        metavar="YYYY-MM-DD",
+        help=f"the first day (default {default.start})",
+    )
+    parser.add_argument(
+        "--cover",
+        choices=COVERS,
+        default=default.cover,
+        help=f"how intruders hide (default {default.cover})",
+    )
+    parser.add_argument("--no_attacks", action="store_true", help="the same lives, undisturbed")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Simulate; the exit status: 0 well, 1 could not be written, 2 wrong flags."""
+    directory: Path = args.directory
+    try:
+        spec = _specification(args)
+        _check_directory(directory)
+    except ValueError as error:
+        return _fail(str(error), 2)
+    try:
+        with Progress() as progress:
+            summary = simulate(spec, directory, progress.show)
+    except OSError as error:
+        place = error.filename or directory
+        return _fail(f"{place} cannot be written: {error.strerror}; choose another DIR", 1)
+    print(describe(spec, summary))
+    return 0
+
+
+def describe(spec: Simulation, summary: SimulationSummary) -> str:
+    """What was written and where, and what to type next."""
+    directory = shlex.quote(str(summary.directory))
+    attacks = "no attacks"
+    if summary.attacks:
+        attacks = (
+            f"{summary.attacks} attacks ({summary.techniques} techniques, {summary.attack_calls} "
+            f"calls) in the second half"
+        )
+    return f"""\
+Simulated {spec.days} days from {spec.start} of {len(summary.accounts)} accounts, {summary.people} people and \
+{summary.machines} machine roles: {summary.events:,} events, {attacks}.
+  {directory}/logs          {summary.records:,} records in {summary.objects:,} objects of two trails \
+({summary.bytes / 1e6:.0f} MB)
+  {directory}/labels.csv    every call of an intruder; attacks.csv: every attack
+  {directory}/city.mmdb     where the addresses are
+Next: raretrail run {directory}/logs --geoip_database {directory}/city.mmdb --output OUT"""
+
+
+class Progress:
+    """The finished share on stderr: one rewritten line on a terminal, else a few lines."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._began = time.monotonic()
+        self._shown = 0
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._terminal:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+    def show(self, share: float) -> None:
+        """Tell how far the simulation is, from 0 to 1."""
+        step = int(share * (100 if self._terminal else _STEPS))
+        if step <= self._shown:
+            return
+        self._shown = step
+        elapsed = time.monotonic() - self._began
+        line = f"simulating: {share:.0%}, about {elapsed / share - elapsed:.0f} s left"
+        start, end = ("\r\x1b[K", "") if self._terminal else ("", "\n")
+        print(f"{start}{line}", end=end, file=sys.stderr, flush=True)
+
+
+def _specification(args: argparse.Namespace) -> Simulation:
+    names = (
+        "seed",
+        "accounts",
+        "people",
+        "machines",
+        "events",
+        "days",
+        "records_per_object",
+        "rounds",
+        "start",
+        "cover",
+    )
+    return Simulation(
+        **{name: getattr(args, name) for name in names}, attacks=not args.no_attacks
+    )
+
+
+def _check_directory(directory: Path) -> None:
+    if directory.exists() and not directory.is_dir():
+        raise ValueError(f"DIR is {directory}, which is a file: name a new or empty directory")
+    if directory.is_dir() and any(directory.iterdir()):
+        raise ValueError(f"DIR is {directory}, which is not empty: name a new or empty directory")
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no date: write YYYY-MM-DD") from None
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"raretrail simulate: {message}", file=sys.stderr)
+    return status

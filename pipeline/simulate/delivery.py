@@ -1,0 +1,162 @@
+"""CloudTrail's delivery: records wait a few minutes, and come in small objects, out of order."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.random import Generator
+
+from pipeline.simulate.chance import letters, stream
+
+Lane = tuple[str, str]
+"""An account and a region: each has its own objects."""
+Record = tuple[float, str]
+"""Time and JSON."""
+
+PROMPT: Final = 20
+"""Mean number of records in an object up to which records wait as with AWS: 10 minutes at most."""
+LEVEL: Final = 4
+"""Of compression: faster than AWS's, a little larger."""
+
+
+class Parcel(NamedTuple):
+    """Records that become one object, or several when there are many."""
+
+    lane: Lane
+    time: float
+    records: list[str]
+
+
+class Trail:
+    """A trail, which delivers the records of its lanes to a bucket of its own."""
+
+    def __init__(
+        self, seed: int, name: str, root: Path, lanes: Mapping[Lane, int] | None, mean: int
+    ) -> None:
+        """`lanes` says from which day on each is recorded; None records all."""
+        self.seed, self.name, self.root = seed, name, root
+        self.lanes, self.mean = lanes, mean
+        self.records = self.objects = self.bytes = 0
+        self._waiting: dict[Lane, list[Record]] = {}
+        self._folders: set[Path] = set()
+
+    def deliver(self, day: int, lanes: Mapping[Lane, list[Record]], last: bool) -> None:
+        """Write a day's records; what an object still has room for may wait for the next day."""
+        parcels: list[Parcel] = []
+        for lane in sorted({*lanes, *self._waiting}):
+            if self.lanes is not None and self.lanes.get(lane, day + 1) > day:
+                continue
+            chance = stream(self.seed, self.name, *lane, day)
+            records = self._waiting.pop(lane, []) + lanes.get(lane, [])
+            parcels += self._pack(chance, lane, records, last)
+        limit = self._limit([len(parcel.records) for parcel in parcels])
+        chance = stream(self.seed, self.name, "objects", day)
+        for parcel in parcels:
+            for records in _divide(chance, parcel.records, limit):
+                self._write(chance, parcel.lane, parcel.time, records)
+
+    def _pack(
+        self, chance: Generator, lane: Lane, records: list[Record], last: bool
+    ) -> Iterator[Parcel]:
+        """Records in the order in which they are ready, cut every few minutes."""
+        records.sort(key=lambda record: record[0])
+        times = np.array([time for time, _ in records])
+        # Records of one moment go the same way through AWS; many take longer.
+        _, moment = np.unique(times // 20, return_inverse=True)
+        lags = 5.0 + chance.exponential(25.0, len(times))[moment]
+        slow = chance.random(len(times)) < 0.45
+        lags[slow] += chance.exponential(60.0, slow.sum())
+        ready = times + np.minimum(lags, 125.0)
+        order = np.argsort(ready, kind="stable")
+        ready = ready[order]
+        patient = self.mean > PROMPT
+        least = max(1, self.mean * 4 // 5) if patient else 1
+        begin = 0
+        while begin < len(order):
+            close = float(ready[begin] + min(chance.gamma(2.2, 80.0), 410.0))
+            end = max(int(np.searchsorted(ready, close, "right")), begin + least)
+            if end > len(order) and patient and not last:
+                self._waiting[lane] = [records[i] for i in order[begin:]]
+                return
+            end = min(end, len(order))
+            time = max(close, float(ready[end - 1]) + 1.0)
+            yield Parcel(lane, time, [records[i][1] for i in order[begin:end]])
+            begin = end
+
+    def _limit(self, sizes: list[int]) -> int:
+        """The largest object today, so that all objects so far have the mean that was asked for."""
+        if not sizes:
+            return 1
+        array = np.array(sizes)
+        wanted = (self.records + int(array.sum())) / self.mean - self.objects
+        low, high = 1, int(array.max())
+        while low < high:
+            middle = (low + high) // 2
+            if np.ceil(array / middle).sum() > wanted:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def _write(self, chance: Generator, lane: Lane, time: float, records: list[str]) -> None:
+        """One object, as AWS names it; it appears whole or not at all."""
+        account, region = lane
+        moment = datetime.fromtimestamp(-(-time // 60) * 60, UTC)
+        folder = self.root / account / "CloudTrail" / region / f"{moment:%Y/%m/%d}"
+        if folder not in self._folders:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._folders.add(folder)
+        name = f"{account}_CloudTrail_{region}_{moment:%Y%m%dT%H%MZ}_{letters(chance, 'mixed', 16)}.json.gz"
+        text = '{"Records":[' + ",".join(records) + "]}"
+        data = gzip.compress(text.encode(), LEVEL, mtime=0)
+        write_whole(folder / name, data)
+        self.records += len(records)
+        self.objects += 1
+        self.bytes += len(data)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file beside its place and move it there."""
+    unfinished = path.with_name(path.name + ".unfinished")
+    try:
+        unfinished.write_bytes(data)
+        os.replace(unfinished, path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def _divide(chance: Generator, records: list[str], limit: int) -> Iterator[list[str]]:
+    """Parts of about equal size, none larger than about the limit."""
+    parts = -(-len(records) // limit)
+    if parts == 1:
+        yield records
+        return
+    edges = np.arange(1, parts) * (len(records) / parts)
+    wobble = chance.uniform(-0.25, 0.25, parts - 1) * (len(records) / parts)
+    cuts = [0, *np.rint(edges + wobble).astype(int).tolist(), len(records)]
+    for begin, end in zip(cuts, cuts[1:], strict=False):
+        if end > begin:
+            yield records[begin:end]
+
+
+def second_trail(volumes: Mapping[Lane, float], share: float, days: int) -> dict[Lane, int]:
+    """Lanes that a second trail records, and from which day, so that it repeats a share of all."""
+    wanted = share * sum(volumes.values())
+    chosen: dict[Lane, int] = {}
+    left = sorted(volumes, key=lambda lane: (-volumes[lane], lane))
+    for lane in list(left):
+        if volumes[lane] <= wanted:
+            chosen[lane] = 0
+            wanted -= volumes[lane]
+            left.remove(lane)
+    if left and wanted > 0.02 * sum(volumes.values()):
+        lane = left[-1]
+        chosen[lane] = round(days * (1 - wanted / volumes[lane]))
+    return chosen

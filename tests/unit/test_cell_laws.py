@@ -1,0 +1,382 @@
+"""A cell is a semilattice: which events there are decides, never their order, grouping or number.
+
+The oracle is `cell_of`, which works a cell out from its events alone, by the words of DESIGN.md.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from functools import reduce
+from itertools import permutations
+
+import pytest
+from factory import BY_CITY, at, detector, event, hash_of, packed
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.event import Event
+from schemas.rule import Detector
+from schemas.slice import CONTEXTS, EVIDENCE, SMALLEST, Cell, Evidence, merge, number_of
+from schemas.slices import Group, events_of, opened, unpack
+
+SLICE = 1_900_000
+USER, CITY = detector("window"), detector("window", BY_CITY)
+laws = settings(deadline=None, derandomize=True, max_examples=60)
+
+
+# The oracle
+
+
+def cell_of(events: Iterable[Event], of: Detector) -> Cell:
+    """The cell of events of one (entity, action, slice)."""
+    events = list(events)
+    of_user = of is USER
+
+    def values(get: Callable[[Event], str]) -> tuple[str, ...]:
+        present = {get(each) for each in events} - {""}
+        return tuple(sorted(sorted(present, key=hash_of)[:64]))
+
+    streams = {stream_of(each, of_user) for each in events} - {("", "", "")}
+    few_streams = sorted(streams, key=lambda stream: hash_of("\x1f".join(stream)))[:64]
+    return Cell(
+        first=min(each.time for each in events),
+        last=max(each.time for each in events),
+        ids=tuple(sorted({hash_of(each.id) for each in events})[:16]),
+        failed=all(each.error for each in events),
+        write=any(each.write for each in events),
+        place=values(lambda e: place_of(e, of_user)),
+        tool=values(lambda e: e.tool),
+        stream=tuple(sorted(few_streams)),
+        users=values(user_of),
+        account=values(lambda e: e.account),
+        region=values(lambda e: e.region),
+        error=values(lambda e: e.error),
+        evidence=three_earliest(events),
+    )
+
+
+def user_of(each: Event) -> str:
+    """The user entity, as a JSON list of account and name."""
+    return f'["{each.account}","{each.actor.user}"]' if each.actor.user else ""
+
+
+def place_of(each: Event, of_user: bool) -> str:
+    """contrast.md §1: the city; nothing where AWS acts for the user; in city cells who it was."""
+    if of_user:
+        return "" if each.actor.service else each.source.place
+    return user_of(each) or each.actor.kind
+
+
+def stream_of(each: Event, of_user: bool) -> tuple[str, str, str]:
+    return "" if of_user else user_of(each), each.actor.person, each.source.network
+
+
+def three_earliest(events: Iterable[Event]) -> tuple[Evidence, ...]:
+    """By (time, event-id hash); of one event in two places the place with the smaller name."""
+    best: dict[tuple[int, bytes], Evidence] = {}
+    for each in sorted(map(evidence_of, events)):
+        best.setdefault((each.time, each.hash), each)
+    return tuple(best[key] for key in sorted(best)[:3])
+
+
+def evidence_of(each: Event) -> Evidence:
+    return Evidence(
+        time=each.time,
+        hash=hash_of(each.id),
+        origin=each.origin,
+        id=each.id,
+        provider=each.provider,
+        arn=each.actor.arn,
+        access_key=each.actor.access_key,
+        session=each.actor.session,
+        agent=each.agent,
+        address=each.source.address,
+        country=each.source.country,
+        city=each.source.city,
+        account=each.account,
+        region=each.region,
+        error=each.error,
+    )
+
+
+# Events, cells, and ways to deal them out
+
+
+def drawn_event(number: int, variety: int, rng: random.Random) -> Event:
+    """One of `variety` or so events, in fields that are few or many as the variety is."""
+
+    def one_of(prefix: str, few: int) -> str:
+        return f"{prefix}{rng.randrange(min(few, variety))}"
+
+    return event(
+        at(SLICE, number % variety),
+        "Get",
+        one_of("user", 90),
+        id=f"id{number % variety}",
+        account="111122223333",
+        person=rng.choice(["", one_of("p", 20) + "@example.org"]),
+        service=rng.choice(["", "", "cloudformation.amazonaws.com"]),
+        address=f"203.{rng.randrange(min(variety, 200))}.113.7",
+        city=one_of("city", 90),
+        agent=one_of("agent", 90) + "/1.0",
+        region=one_of("region", 5),
+        error=rng.choice(["", "", one_of("error", 4)]),
+        write=rng.random() < 0.2,
+        origin=one_of("object", 5),
+    )
+
+
+@st.composite
+def dealt_events(draw: st.DrawFn) -> tuple[list[Event], random.Random]:
+    """Events of few kinds or many (more than 16 ids, more than 64 places), and a dealer."""
+    rng = draw(st.randoms(use_true_random=False))
+    variety = draw(st.sampled_from([1, 2, 5, 20, 300]))
+    number = draw(st.integers(1, 30)) * (10 if variety == 300 else 1)
+    return [drawn_event(n, variety, rng) for n in range(number)], rng
+
+
+def as_one_user(events: Iterable[Event]) -> list[Event]:
+    """The same events, all of them one user's."""
+    return [
+        event(
+            e.time,
+            e.action,
+            "alice",
+            id=e.id,
+            person=e.actor.person,
+            service=e.actor.service,
+            address=e.source.address,
+            city=e.source.city,
+            agent=e.agent,
+            region=e.region,
+            error=e.error,
+            write=e.write,
+            origin=e.origin,
+        )
+        for e in events
+    ]
+
+
+def as_one_city(events: Iterable[Event]) -> list[Event]:
+    """The same events, all of them from one city, some by nobody with a name."""
+    return [
+        event(
+            e.time,
+            e.action,
+            "" if e.actor.user == "user0" else e.actor.user,
+            id=e.id,
+            person=e.actor.person,
+            kind="AWSAccount" if e.actor.user == "user0" else "IAMUser",
+            address=e.source.address,
+            agent=e.agent,
+            region=e.region,
+            error=e.error,
+            write=e.write,
+            origin=e.origin,
+        )
+        for e in events
+    ]
+
+
+KINDS = pytest.mark.parametrize(("of", "alike"), [(USER, as_one_user), (CITY, as_one_city)])
+Alike = Callable[[Iterable[Event]], list[Event]]
+
+
+def deal(events: list[Event], rng: random.Random) -> list[list[Event]]:
+    """The events as up to five bundles, in any order, some of them in several bundles."""
+    bundles: list[list[Event]] = [[] for _ in range(rng.randint(1, 5))]
+    for each in events:
+        for bundle in rng.choices(bundles, k=rng.choice([1, 1, 2])):
+            bundle.append(each)
+    for bundle in bundles:
+        rng.shuffle(bundle)
+    return [bundle for bundle in bundles if bundle]
+
+
+def group_of(bundles: Iterable[list[Event]], of: Detector) -> Group:
+    """What the fold has after all of the bundles have come."""
+    detectors = (USER, CITY) if of is CITY else (USER,)
+    whole = Group(SLICE, SLICE)
+    for bundle in bundles:
+        for key, data in packed(bundle, *detectors):
+            if key.startswith(f'["{of.key}"'.encode()):
+                for group in unpack(data):
+                    assert (group.slice, group.firing) == (SLICE, SLICE)
+                    whole.absorb(group)
+    return whole
+
+
+# The laws
+
+
+cells = dealt_events().map(lambda drawn: cell_of(as_one_user(drawn[0]), USER))
+
+
+@laws
+@given(cells)
+def test_merge_is_idempotent(a: Cell) -> None:
+    assert merge(a, a) == a
+    assert merge(a, merge(a, a)) == a
+
+
+@laws
+@given(cells, cells)
+def test_merge_is_commutative_and_absorbs(a: Cell, b: Cell) -> None:
+    both = merge(a, b)
+    assert both == merge(b, a)
+    assert merge(both, a) == merge(both, b) == both
+
+
+@laws
+@given(cells, cells, cells)
+def test_merge_is_associative(a: Cell, b: Cell, c: Cell) -> None:
+    merged = {reduce(merge, order) for order in permutations((a, b, c))}
+    merged.add(merge(a, merge(b, c)))
+    assert len(merged) == 1
+
+
+@laws
+@given(dealt_events())
+def test_merged_cells_are_the_cell_of_all_events(drawn: tuple[list[Event], random.Random]) -> None:
+    events, rng = drawn
+    events = as_one_user(events)
+    parts = [cell_of(bundle, USER) for bundle in deal(events, rng)]
+    assert reduce(merge, parts) == cell_of(events, USER)
+
+
+@laws
+@given(cells, cells)
+def test_what_is_bounded_stays_bounded(a: Cell, b: Cell) -> None:
+    both = merge(a, b)
+    assert len(both.ids) <= SMALLEST == 16
+    assert len(both.evidence) <= EVIDENCE == 3
+    for name in ("place", "tool", "stream", "users", "account", "region", "error"):
+        values, union = getattr(both, name), {*getattr(a, name), *getattr(b, name)}
+        assert len(values) == min(len(union), CONTEXTS)
+        assert CONTEXTS == 64
+        assert list(values) == sorted(set(values))
+        assert set(values) <= union
+
+
+# From events to packed slices and back
+
+
+@KINDS
+@laws
+@given(dealt_events())
+def test_any_bundles_in_any_order_open_to_the_cell_of_the_events(
+    of: Detector, alike: Alike, drawn: tuple[list[Event], random.Random]
+) -> None:
+    events, rng = alike(drawn[0]), drawn[1]
+    group = group_of(deal(events, rng), of)
+    assert list(group.cells) == ["Get"]
+    expected = cell_of(events, of)
+    assert opened(group.cells["Get"]) == expected
+    assert events_of(group.cells["Get"]) == number_of(expected.ids)[0]
+
+
+@KINDS
+@laws
+@given(dealt_events())
+def test_places_and_tools_of_a_slice_do_not_depend_on_the_bundles(
+    of: Detector, alike: Alike, drawn: tuple[list[Event], random.Random]
+) -> None:
+    """They are what an entity's history learns."""
+    events, rng = alike(drawn[0]), drawn[1]
+    one, several = group_of([events], of), group_of(deal(events, rng), of)
+    assert several.places == one.places
+    assert several.tools == one.tools
+
+
+@pytest.mark.parametrize("number", [64, 65, 100])
+def test_places_of_more_than_64_users_do_not_depend_on_the_bundles(number: int) -> None:
+    """The same without chance: one city, one action, each user once; as one bundle and as two."""
+    events = [event(at(SLICE, n), "Get", f"user{n}") for n in range(number)]
+    one = group_of([events], CITY)
+    two = group_of([events[:50], events[50:]], CITY)
+    assert opened(one.cells["Get"]) == opened(two.cells["Get"]) == cell_of(events, CITY)
+    assert one.places == two.places
+
+
+@laws
+@given(dealt_events())
+def test_several_slices_and_actions_come_back_each_by_itself(
+    drawn: tuple[list[Event], random.Random],
+) -> None:
+    events, rng = drawn
+    spread = [
+        event(e.time + rng.randrange(3) * 900_000, rng.choice(["Get", "Put"]), id=e.id)
+        for e in as_one_user(events)
+    ]
+    ((_, data),) = packed(spread, USER)
+    found = {(g.slice, action): opened(c) for g in unpack(data) for action, c in g.cells.items()}
+    cells_there = {(e.time // 900_000, e.action) for e in spread}
+    assert found == {
+        (slice_, action): cell_of(
+            (e for e in spread if (e.time // 900_000, e.action) == (slice_, action)), USER
+        )
+        for slice_, action in cells_there
+    }
+    assert [g.slice for g in unpack(data)] == sorted({slice_ for slice_, _ in cells_there})
+
+
+def test_of_one_event_in_two_objects_the_smaller_name_stays() -> None:
+    a, b = (event(at(SLICE), "Get", id="one", origin=name) for name in ("a.json", "b.json"))
+    for bundles in ([[a, b]], [[b, a]], [[a], [b]], [[b], [a]], [[b], [b, a]]):
+        (evidence,) = opened(group_of(bundles, USER).cells["Get"]).evidence
+        assert evidence.origin == "a.json"
+
+
+def test_an_id_twice_in_one_object_with_other_fields_is_one_event_whatever_the_order() -> None:
+    differing = [
+        event(at(SLICE), "Get", id="one", city="London", region="eu-west-1"),
+        event(at(SLICE), "Get", id="one", city="Lagos", region="us-east-1", error="Denied"),
+        event(at(SLICE), "Get", id="one", city="Lagos", region="us-east-1", agent="b/1"),
+    ]
+    expected = cell_of(differing, USER)
+    assert (len(expected.ids), len(expected.evidence)) == (1, 1)
+    for order in permutations(differing):
+        assert opened(group_of([list(order)], USER).cells["Get"]) == expected
+        assert opened(group_of([[each] for each in order], USER).cells["Get"]) == expected
+
+
+def test_long_texts_of_evidence_are_cut_before_they_are_compared() -> None:
+    """Two records of one id that differ only behind the cut are the same evidence."""
+    alike = [event(at(SLICE), "Get", id="one", agent="x" * 300 + end) for end in "ab"]
+    one = opened(group_of([alike], USER).cells["Get"])
+    two = opened(group_of([alike[1:], alike[:1]], USER).cells["Get"])
+    assert one.evidence == two.evidence
+    assert len(one.evidence[0].agent) == 256
+
+
+# How many
+
+
+def hashes(number: int, seed: int = 0) -> list[bytes]:
+    return [hash_of(f"{seed} {n}") for n in range(number)]
+
+
+def kept(ids: Iterable[bytes]) -> tuple[bytes, ...]:
+    return tuple(sorted(set(ids))[:16])
+
+
+@pytest.mark.parametrize("number", range(1, 16))
+def test_up_to_15_events_are_counted_exactly(number: int) -> None:
+    assert number_of(kept(hashes(number))) == (number, True)
+
+
+@pytest.mark.parametrize("number", [16, 17, 30, 100, 1_000, 20_000])
+def test_more_events_are_estimated(number: int) -> None:
+    estimates = [number_of(kept(hashes(number, seed))) for seed in range(60)]
+    assert not any(exact for _, exact in estimates)
+    assert all(max(16, number / 3) <= guess <= number * 3 for guess, _ in estimates)
+    assert sum(guess for guess, _ in estimates) / 60 == pytest.approx(number, rel=0.15)
+
+
+def test_the_number_of_events_does_not_depend_on_the_bundles() -> None:
+    rng = random.Random(3)
+    for number in (15, 16, 40, 500):
+        events = [event(at(SLICE), "Get", id=f"id{n}") for n in range(number)]
+        counts = {events_of(group_of(deal(events, rng), USER).cells["Get"]) for _ in range(5)}
+        assert counts == {number_of(kept(hash_of(each.id) for each in events))[0]}
