@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +11,8 @@ from typing import Any, Final
 import msgspec
 
 from pipeline.files import read_json
-from schemas.words import printable
+from schemas.anomaly import ANOMALY, Anomaly
+from schemas.words import printable, sentence
 
 _SHOWN: Final = 10
 _WIDTH: Final = 96
@@ -30,37 +32,25 @@ def report(run: Mapping[str, Any], output: Path) -> Iterator[str]:
     yield ""
     yield from _alerts(run, output)
     yield ""
-    yield from _next_steps(run, output)
+    yield from _next_steps(output)
 
 
 def _account(accounting: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterator[str]:
     objects, records = accounting["objects"], accounting["records"]
-    yield "Read"
     unreadable = f", {objects['unreadable']:,} of them unreadable" if objects["unreadable"] else ""
-    yield f"  {objects['read']:>11,} objects{unreadable}, in {metrics['seconds']:.0f} s"
-    for reason, number in objects["skipped"].items():
-        yield f"  {number:>11,} passed over: {reason}"
-    yield f"  {records['read']:>11,} records, of which"
-    yield f"  {records['events']:>11,}   events to judge"
-    yield f"  {records['unreadable']:>11,}   unreadable, kept as dead letters"
-    yield f"  {records['out_of_range']:>11,}   with an impossible time, one dead letter an object"
+    yield f"Read in {metrics['seconds']:.0f} s"
+    yield _line(objects["read"], f"objects{unreadable}")
+    yield from (_line(n, f"passed over: {reason}") for reason, n in objects["skipped"].items())
+    yield _line(records["read"], "records, of which")
+    yield _line(records["events"], "  are events to judge")
+    yield _line(records["unreadable"], "  could not be read: dead letters")
+    yield _line(records["out_of_range"], "  have an impossible time: a dead letter an object")
     if records["outside_from_until"]:
-        yield f"  {records['outside_from_until']:>11,}   outside --from/--until"
+        yield _line(records["outside_from_until"], "  lie outside --from/--until")
     if records["not_records"]:
-        yield f"  {records['not_records']:>11,} control messages, which hold no records"
+        yield _line(records["not_records"], "control messages besides, which hold no records")
     for name, detector in accounting["detectors"].items():
-        cells = accounting["cells"].get(name, {"cells": 0, "distinct_events": 0})
-        share = 100 * detector["counted"] / detector["events"] if detector["events"] else 0.0
-        yield f"Counted by {name}"
-        yield (
-            f"  {detector['counted']:>11,} events ({share:.0f} %) of "
-            f"{metrics['entities'].get(name, 0):,} entities; the other "
-            f"{detector['without_its_fields']:,} lack its fields"
-        )
-        yield (
-            f"  {cells['cells']:>11,} different (entity, action, quarter of an hour), "
-            f"of {cells['distinct_events']:,} different events"
-        )
+        yield from _detector(name, detector, accounting["cells"].get(name), metrics["entities"])
     if accounting["closes"]:
         yield "Every record is accounted for."
     else:
@@ -68,25 +58,56 @@ def _account(accounting: Mapping[str, Any], metrics: Mapping[str, Any]) -> Itera
         yield from (f"  {gap}" for gap in accounting["gaps"])
 
 
+def _detector(
+    name: str,
+    detector: Mapping[str, int],
+    cells: Mapping[str, int] | None,
+    entities: Mapping[str, int],
+) -> Iterator[str]:
+    yield f"Counted {name.replace('-', ' ')}"
+    share = 100 * detector["counted"] / detector["events"] if detector["events"] else 0.0
+    yield _line(
+        detector["counted"], f"events ({share:.0f} %), of {entities.get(name, 0):,} entities"
+    )
+    if detector["without_its_fields"]:
+        yield _line(detector["without_its_fields"], "events lack what it counts by")
+    if cells is not None:
+        different = f"about {cells['distinct_events']:,} different events"
+        yield _line(cells["cells"], f"times an entity did an action in a quarter-hour; {different}")
+
+
+def _line(number: int, what: str) -> str:
+    return f"  {number:>11,} {what}"
+
+
 def _alerts(run: Mapping[str, Any], output: Path) -> Iterator[str]:
     rules = run["metrics"]["rules"]
     total = sum(rule["alerts"] for rule in rules.values())
-    if not total:
-        anomalies = sum(rule["anomalies"] for rule in rules.values())
-        yield f"No alerts; {anomalies:,} anomalies stayed below the threshold."
-        return
-    yield f"{total:,} alerts, by rule"
+    yield "Alerts"
     for name, rule in rules.items():
-        held = f", {rule['suppressed']:,} repeats suppressed" if rule["suppressed"] else ""
-        cut = f", {rule['expired']:,} cut by the cap and expired" if rule["expired"] else ""
-        yield f"  {rule['alerts']:>11,} {name}{held}{cut}"
-    yield ""
-    yield f"The {min(_SHOWN, total)} highest"
-    for number, alert in enumerate(_highest(output / "alerts.ndjson"), start=1):
-        ours = alert["raretrail"]
-        name = printable(alert["kibana.alert.rule.name"])
-        yield f" {number:>2}. {ours['score']:>5.1f}  {name}  [{alert['kibana.alert.uuid'][:8]}]"
-        yield from _wrapped(alert["kibana.alert.reason"], 12)
+        held = f"; {rule['suppressed']:,} repeats suppressed" if rule["suppressed"] else ""
+        cut = f"; {rule['expired']:,} cut by the cap and expired" if rule["expired"] else ""
+        yield _line(rule["alerts"], f"{name.replace('-', ' ')}{held}{cut}")
+    if total:
+        yield ""
+        yield f"The {min(_SHOWN, total)} highest"
+        for number, alert in enumerate(_highest(output / "alerts.ndjson"), start=1):
+            score, name = alert["raretrail"]["score"], alert["kibana.alert.rule.name"]
+            yield from _entry(number, score, name, alert["kibana.alert.reason"])
+    below = _below_threshold(run, output, _SHOWN - total) if total < _SHOWN else []
+    if below:
+        names = {uuid: name for name, uuid in _rule_ids(run).items()}
+        yield ""
+        yield "The highest below the threshold, which are no alerts"
+        for number, found in enumerate(below, start=total + 1):
+            yield from _entry(number, found.score or 0.0, names[found.rule_id], sentence(found))
+
+
+def _entry(number: int, score: float, rule: str, words: str) -> Iterator[str]:
+    first, *rest = _wrapped(words, 12)
+    yield f" {number:>2}. {score:>5.1f}  {first.strip()}"
+    yield from rest
+    yield f"            [{printable(rule)}]"
 
 
 def _highest(path: Path) -> list[dict[str, Any]]:
@@ -100,6 +121,31 @@ def _rank(alert: Mapping[str, Any]) -> tuple[float, float, str, int]:
     return -ours["score"], ours["probability"] or 0.0, alert["@timestamp"], ours["rank"]
 
 
+def _below_threshold(run: Mapping[str, Any], output: Path, number: int) -> list[Anomaly]:
+    """The highest anomalies below their rule's threshold, each entity's action once."""
+    rules = run["configuration"]["rules_applied"]
+    thresholds = {rule["uuid"]: rule["threshold"] for rule in rules}
+    highest: dict[tuple[str, tuple[str, ...], str], Anomaly] = {}
+    for path in sorted((output / "anomalies").glob("*.avro")):
+        with path.open("rb") as file:
+            for found in ANOMALY.records(file):
+                if found.score is None or found.score >= thresholds[found.rule_id]:
+                    continue
+                key = (found.rule_id, tuple(found.entity.values()), found.action)
+                before = highest.get(key)
+                if before is None or _order(found) < _order(before):
+                    highest[key] = found
+    return heapq.nsmallest(number, highest.values(), key=_order)
+
+
+def _order(found: Anomaly) -> tuple[float, int, str]:
+    return -(found.score or 0.0), found.first_seen, found.id
+
+
+def _rule_ids(run: Mapping[str, Any]) -> dict[str, str]:
+    return {rule["name"]: rule["uuid"] for rule in run["configuration"]["rules_applied"]}
+
+
 def _wrapped(text: str, indent: int) -> Iterator[str]:
     line = ""
     for word in text.split(" "):
@@ -111,13 +157,14 @@ def _wrapped(text: str, indent: int) -> Iterator[str]:
     yield " " * indent + line
 
 
-def _next_steps(run: Mapping[str, Any], output: Path) -> Iterator[str]:
+def _next_steps(output: Path) -> Iterator[str]:
+    shown = Path(os.path.relpath(output))
     yield "Files"
-    yield f"  {output}/alerts.ndjson     the alerts, one ECS document a line"
-    yield f"  {output}/anomalies/        everything that was rare, also below the threshold (Avro)"
-    yield f"  {output}/dead_letters/     what could not be read, and why (Avro)"
-    yield f"  {output}/run.json          this account in full, and what each firing held back"
+    yield f"  {shown}/alerts.ndjson    the alerts, one ECS document a line"
+    yield f"  {shown}/anomalies/       all that was rare, also below the threshold (Avro)"
+    yield f"  {shown}/dead_letters/    what could not be read, and why (Avro)"
+    yield f"  {shown}/run.json         this account in full, and what each firing held back"
     yield "Next"
-    yield f"  jq -r '.[\"kibana.alert.reason\"]' {output}/alerts.ndjson | less"
-    yield f"  jq .accounting {output}/run.json"
+    yield f"  python -m json.tool {shown}/run.json | less"
+    yield f"  head -n 1 {shown}/alerts.ndjson | python -m json.tool | less"
     yield "  raretrail run --help"

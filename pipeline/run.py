@@ -169,7 +169,9 @@ def _header(
             "geoip_sha256": sha256(database.read_bytes()).hexdigest() if database else None,
             "rules_applied": [
                 {
+                    "uuid": rule.uuid,
                     "id": rule.id,
+                    "name": rule.name,
                     "version": rule.version,
                     "threshold": rule.threshold,
                     "max_alerts": rule.max_alerts,

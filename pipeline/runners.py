@@ -8,11 +8,7 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any, Final
 
-from apache_beam.options.pipeline_options import (
-    PipelineOptions,
-    StandardOptions,
-    WorkerOptions,
-)
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.runners import create_runner
 from apache_beam.runners.portability.fn_api_runner import worker_handlers
 
@@ -48,8 +44,6 @@ def prepare(options: PipelineOptions) -> PipelineOptions:
         # The cache measures the size of every object that it stores, which costs more than it
         # saves where state is read once (as measured).
         worker_handlers.STATE_CACHE_SIZE_MB = 0
-        workers = options.view_as(WorkerOptions)
-        workers.default_sdk_harness_log_level = workers.default_sdk_harness_log_level or "ERROR"
         # A failure reaches the caller as an exception: no need to log it first.
         logging.getLogger("apache_beam.runners.common").setLevel(logging.CRITICAL)
     return options

@@ -8,10 +8,11 @@ another version is refused by name instead of being misread.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from importlib import resources
 from io import BytesIO
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, BinaryIO, Final, Generic, TypeVar
 
 import fastavro
 import msgspec
@@ -19,6 +20,8 @@ import msgspec
 T = TypeVar("T")
 
 _MARKER: Final = b"\xc3\x01"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 class SchemaError(ValueError):
@@ -74,6 +77,12 @@ class Codec(Generic[T]):
         """The value in `data`."""
         return msgspec.convert(self.read(data), self._kind, builtin_types=(bytes,))
 
+    def records(self, file: BinaryIO) -> Iterator[T]:
+        """The values in an Avro file of this schema."""
+        for record in fastavro.reader(file):
+            plain = {name: _number(value) for name, value in record.items()}
+            yield msgspec.convert(plain, self._kind, builtin_types=(bytes,))
+
     def write(self, record: Any) -> bytes:
         """A record given as plain dicts and lists, as bytes."""
         out = BytesIO()
@@ -91,6 +100,11 @@ class Codec(Generic[T]):
         return fastavro.schemaless_reader(BytesIO(data[10:]), self._plain, None)
 
 
+def _number(value: Any) -> Any:
+    """A time of a logical type as the milliseconds that structs hold."""
+    return (value - _EPOCH) // _MILLISECOND if isinstance(value, datetime) else value
+
+
 def _without_logical_types(node: Any) -> Any:
     """The same schema in which a time is a number: what structs hold."""
     if isinstance(node, list):
@@ -105,11 +119,3 @@ def _fingerprint(schema: dict[str, Any]) -> bytes:
     canonical = fastavro.schema.to_parsing_canonical_form(schema)
     digest: str = fastavro.schema.fingerprint(canonical, "CRC-64-AVRO")
     return bytes.fromhex(digest)
-
-
-def record_of(value: Any) -> Any:
-    """A struct as the plain dicts that Avro files are written from."""
-    return msgspec.to_builtins(value, builtin_types=(bytes,))
-
-
-Encode = Callable[[Any], bytes]

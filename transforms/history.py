@@ -55,7 +55,7 @@ class History:
         self.since = -1
         self.latest = -1
         self.buckets = 0
-        self.hours = array("L", bytes(array("L").itemsize * HOURS))
+        self.hours = array("H", bytes(2 * HOURS))
         self.actions = Table()
         self.places = Table()
         self.tools = Table()
@@ -141,7 +141,7 @@ class History:
         """The history that `state` was made from, number by number."""
         history = cls()
         history.since, history.latest, history.buckets = state.since, state.latest, state.buckets
-        history.hours = array("L", state.hours)
+        history.hours = array("H", state.hours)
         history.actions = Table.of(state.actions)
         history.places = Table.of(state.places)
         history.tools = Table.of(state.tools)

@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from numpy.random import Generator
 
 from pipeline.simulate.catalogue import load_catalogue, serialise
 from pipeline.simulate.chance import uuids
 from pipeline.simulate.identity import Caller, directory_user, iam_user, other_account
-from pipeline.simulate.organisation import Body
+from pipeline.simulate.organisation import Account, Body, Role
 from pipeline.simulate.records import Call, stamp
 
 if TYPE_CHECKING:
     from pipeline.simulate.people import Access, Person
+
+
+class Ticket(NamedTuple):
+    """When, from where and with what somebody signs in."""
+
+    begin: float
+    region: str
+    address: str
+    agent: str
+
+    def call(self, key: str, caller: Caller, account: Account, body: Body, early: float) -> Call:
+        """A call some seconds before the beginning."""
+        return Call(
+            self.begin - early,
+            caller,
+            load_catalogue()[key],
+            account,
+            self.region,
+            self.address,
+            self.agent,
+            body,
+        )
 
 
 def sign_in(
@@ -21,57 +43,26 @@ def sign_in(
     chance: Generator,
     access: Access,
     caller: Caller,
-    begin: float,
-    tool: str,
-    address: str,
-    agent: str,
+    ticket: Ticket,
+    console: bool,
 ) -> list[Call]:
     """The calls by which a person gets the credentials of a sitting."""
-    made: list[Call] = []
-    region = access.account.region
-    catalogue = load_catalogue()
     if access.kind == "role" and access.role is not None:
-        made += _assume(person, chance, access, caller, begin, address, agent)
-    if tool != "console":
-        return made
+        return _assume(person, chance, access.role, caller, ticket)
+    if not console:
+        return []
+    made = []
     if access.kind == "sso":
         directory = person.organisation.account("shared-services")
-        made.append(
-            Call(
-                begin - 4,
-                directory_user(directory, person.user_id.lower()),
-                catalogue["signin:UserAuthentication"],
-                directory,
-                region,
-                address,
-                agent,
-                Body(
-                    additional=serialise(
-                        {
-                            "UserName": person.email,
-                            "LoginTo": "https://acme.awsapps.com/start",
-                            "CredentialType": "PASSWORD",
-                        }
-                    ),
-                    response='{"UserAuthentication":"Success"}',
-                    kind="AwsServiceEvent",
-                ),
-            )
+        user = directory_user(directory, person.user_id.lower())
+        body = Body(
+            response='{"UserAuthentication":"Success"}',
+            additional=serialise({"UserName": person.email, "CredentialType": "PASSWORD"}),
+            kind="AwsServiceEvent",
         )
-    if access.kind != "role":
-        body = console_login("Success", mfa=True)
-        made.append(
-            Call(
-                begin - 1,
-                caller,
-                catalogue["signin:ConsoleLogin"],
-                access.account,
-                region,
-                address,
-                agent,
-                body,
-            )
-        )
+        made.append(ticket.call("signin:UserAuthentication", user, directory, body, 4))
+    body = console_login("Success", mfa=True)
+    made.append(ticket.call("signin:ConsoleLogin", caller, access.account, body, 1))
     return made
 
 
@@ -89,47 +80,31 @@ def console_login(result: str, mfa: bool) -> Body:
     )
 
 
+def role_resource(role: Role) -> str:
+    """The role as a record's `resources`."""
+    arn = f"arn:aws:iam::{role.account.id}:role{role.path}{role.name}"
+    return serialise([{"accountId": role.account.id, "type": "AWS::IAM::Role", "ARN": arn}])
+
+
 def _assume(
-    person: Person,
-    chance: Generator,
-    access: Access,
-    caller: Caller,
-    begin: float,
-    address: str,
-    agent: str,
+    person: Person, chance: Generator, role: Role, caller: Caller, ticket: Ticket
 ) -> list[Call]:
     """An IAM user takes a role; of two accounts both record it, under one sharedEventID."""
-    role, home = access.role, person.home_account
-    assert role is not None
+    home = person.home_account
     user = iam_user(home, person.name, person.user_id, person.key)
-    action = load_catalogue()["sts:AssumeRole"]
+    answer = {
+        "credentials": {"sessionToken": "***", "expiration": stamp(ticket.begin + 3600)},
+        "assumedRoleUser": {"assumedRoleId": f"{role.id}:{person.name}", "arn": caller.arn},
+    }
+    arn = f"arn:aws:iam::{role.account.id}:role/{role.name}"
     body = Body(
-        request=serialise(
-            {
-                "roleArn": f"arn:aws:iam::{role.account.id}:role/{role.name}",
-                "roleSessionName": person.name,
-                "durationSeconds": 3600,
-            }
-        ),
-        response=serialise(
-            {
-                "credentials": {"sessionToken": "***", "expiration": stamp(begin + 3600)},
-                "assumedRoleUser": {"assumedRoleId": f"{role.id}:{person.name}", "arn": caller.arn},
-            }
-        ),
-        resources=serialise(
-            [
-                {
-                    "accountId": role.account.id,
-                    "type": "AWS::IAM::Role",
-                    "ARN": f"arn:aws:iam::{role.account.id}:role/{role.name}",
-                }
-            ]
-        ),
+        request=serialise({"roleArn": arn, "roleSessionName": person.name}),
+        response=serialise(answer),
+        resources=role_resource(role),
     )
     shared = uuids(chance, 1)[0]
-    call = Call(begin - 1, user, action, home, home.region, address, agent, body, shared=shared)
+    call = ticket.call("sts:AssumeRole", user, home, body, 1)._replace(shared=shared)
     if home.id == role.account.id:
         return [call]
     stranger = other_account(person.user_id, home.id)
-    return [call, call._replace(caller=stranger, account=role.account, region=role.account.region)]
+    return [call, call._replace(caller=stranger, account=role.account)]
