@@ -11,7 +11,7 @@ from schemas.rule import Rule
 from schemas.selection import Selection
 from schemas.words import iso
 
-_SCORES: Final = 100
+_SCORES: Final = 1_000
 """Most scores of one list in run.json; the number stands beside them."""
 _WINDOW: Final = 8
 _RECORDS: Final = ("unreadable", "out_of_range", "outside_from_until", "events")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,9 +15,12 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline.errors import UsageError, nearest
 from schemas.rule import SCORERS
+from schemas.words import iso
 from transforms.identify import POLICIES
 
 _PROG: Final = "raretrail run"
+_SECRET: Final = re.compile(r"secret|token|password|credential|access_key")
+_HIDDEN: Final = "(hidden)"
 
 
 class RunOptions(PipelineOptions):  # type: ignore[misc]
@@ -59,9 +63,12 @@ class RunSettings:
             "rules": [str(path) for path in self.rules],
             "scorer": self.scorer,
             "identity": self.identity,
-            "from": self.start,
-            "until": self.until,
-            "beam": {key: str(value) for key, value in self.beam.display_data().items()},
+            "from": None if self.start is None else iso(self.start),
+            "until": None if self.until is None else iso(self.until),
+            "beam": {
+                key: _HIDDEN if _SECRET.search(key) else str(value)
+                for key, value in self.beam.display_data().items()
+            },
         }
 
 

@@ -7,7 +7,8 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,11 +18,11 @@ from pipeline.errors import UsageError
 from transforms.objects import Extent, folder_date, name_list
 
 STDIN: Final = "-"
-_DELIVERED: Final = re.compile(r"_(\d{8}T\d{4}Z)_[^/]*$")
-_LOGS: Final = {"", ".json", ".jsonl", ".ndjson", ".log"}
-"""Endings, less .gz, of files that a folder is searched for; "" only with .gz."""
+_LOGS: Final = (".json", ".jsonl", ".ndjson", ".log")
+_ENDINGS: Final = (*(f"{ending}.gz" for ending in _LOGS), *_LOGS)
+"""Endings of files that a folder is searched for; .gz alone is one, too."""
 _LIST_OBJECTS: Final = 256
-_LIST_BYTES: Final = 16 << 20
+_DATED: Final = re.compile(r"/(\d{4})(?:/(\d{2}))?(?:/(\d{2}))?$")
 
 
 @dataclass
@@ -29,7 +30,6 @@ class Listing:
     """The objects of a run, by time of delivery, and what was passed over and why."""
 
     names: list[str] = field(default_factory=list)
-    sizes: dict[str, int] = field(default_factory=dict)
     skipped: dict[str, list[str]] = field(default_factory=dict)
     """Reason → names."""
 
@@ -38,17 +38,9 @@ class Listing:
         self.skipped.setdefault(reason, []).append(name)
 
     def lists(self) -> Iterator[bytes]:
-        """The names in runs of at most 256 objects or 16 MB: an element of the pipeline each."""
-        part: list[str] = []
-        size = 0
-        for name in self.names:
-            part.append(name)
-            size += self.sizes[name]
-            if len(part) == _LIST_OBJECTS or size >= _LIST_BYTES:
-                yield name_list(part)
-                part, size = [], 0
-        if part:
-            yield name_list(part)
+        """The names in runs of at most 256: an element of the pipeline each."""
+        for at in range(0, len(self.names), _LIST_OBJECTS):
+            yield name_list(self.names[at : at + _LIST_OBJECTS])
 
 
 def find_objects(inputs: Sequence[str], extent: Extent, spool: Path) -> Listing:
@@ -61,12 +53,13 @@ def find_objects(inputs: Sequence[str], extent: Extent, spool: Path) -> Listing:
     for given in inputs:
         if given == STDIN:
             _spool(spool)
-            _add(listing, spool, extent, explicit=True)
+            listing.names.append(str(spool))
         elif "://" in given:
             raise UsageError(f"input {given}: only local files can be read; copy the logs here")
         else:
             for path in _matches(given):
-                _walk(listing, path, extent)
+                _walk(listing, path, extent) if path.is_dir() else _add(listing, path, extent)
+    _drop_repeats(listing)
     if not listing.names:
         what = "; ".join(f"{reason}: {len(names)}" for reason, names in listing.skipped.items())
         raise UsageError(
@@ -88,50 +81,77 @@ def _matches(given: str) -> list[Path]:
     return [Path(name) for name in found]
 
 
-def _walk(listing: Listing, path: Path, extent: Extent) -> None:
-    if not path.is_dir():
-        _add(listing, path, extent, explicit=True)
-        return
-    before = len(listing.names) + sum(map(len, listing.skipped.values()))
+def _walk(listing: Listing, root: Path, extent: Extent) -> None:
+    """All objects below a folder. What is decided by the folder is decided once for its files."""
+    folders, seen = [os.path.abspath(root)], False
+    while folders:
+        folder = folders.pop()
+        unwanted = _unwanted(folder + "/", extent)
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    seen = True
+                    if entry.is_dir(follow_symlinks=False):
+                        if _may_hold(entry.path, extent):
+                            folders.append(entry.path)
+                        else:
+                            listing.skip(_OUTSIDE, entry.path)
+                        continue
+                    reason = unwanted or _no_log(entry)
+                    if reason:
+                        listing.skip(reason, entry.path)
+                    else:
+                        listing.names.append(entry.path)
+        except OSError as error:
+            seen = True
+            listing.skip(f"folders that cannot be read ({error.strerror})", folder)
+    if not seen:
+        listing.skip("empty folders", str(root))
 
-    def unreadable(error: OSError) -> None:
-        listing.skip(f"folders that cannot be read ({error.strerror})", str(error.filename))
 
-    for folder, folders, files in os.walk(path, onerror=unreadable):
-        for name in list(folders):
-            if os.path.islink(os.path.join(folder, name)):
-                listing.skip("linked folders, not followed", os.path.join(folder, name))
-        folders[:] = [name for name in folders if _may_hold(os.path.join(folder, name), extent)]
-        for name in files:
-            _add(listing, Path(folder, name), extent, explicit=False)
-    if len(listing.names) + sum(map(len, listing.skipped.values())) == before:
-        listing.skip("empty folders", str(path))
-
-
-def _add(listing: Listing, path: Path, extent: Extent, *, explicit: bool) -> None:
+def _add(listing: Listing, path: Path, extent: Extent) -> None:
+    """A file that was named itself: whatever its name, unless it is known to hold no events."""
     name = os.path.abspath(path)
-    if "/CloudTrail-Digest/" in name:
-        listing.skip("digest objects, which hold no events", name)
-    elif "/CloudTrail-Insight/" in name:
-        listing.skip("Insight objects, which hold no API calls", name)
-    elif not explicit and not _is_log(path.name):
-        listing.skip("files that are no logs by their name", name)
-    elif name in listing.sizes:
-        listing.skip("objects named twice", name)
-    elif not path.is_file() and not path.exists():
-        listing.skip("links to nothing", name)
-    elif _folder_outside(name, extent):
-        listing.skip("objects in date folders outside --from/--until", name)
+    reason = _unwanted(name, extent)
+    if reason:
+        listing.skip(reason, name)
     else:
-        listing.sizes[name] = path.stat().st_size
         listing.names.append(name)
 
 
-def _is_log(name: str) -> bool:
-    stem, ending = os.path.splitext(name)
-    if ending == ".gz":
-        return os.path.splitext(stem)[1] in _LOGS
-    return ending != "" and ending in _LOGS
+def _drop_repeats(listing: Listing) -> None:
+    once = dict.fromkeys(listing.names)
+    if len(once) == len(listing.names):
+        return
+    for name, number in Counter(listing.names).items():
+        for _ in range(number - 1):
+            listing.skip("objects named twice", name)
+    listing.names = list(once)
+
+
+_OUTSIDE: Final = "date folders outside --from/--until"
+
+
+def _unwanted(name: str, extent: Extent) -> str:
+    """Why an object of this name, or any in this folder (…/), is not read; "" if it is."""
+    if "/CloudTrail-Digest/" in name:
+        return "digest objects, which hold no events"
+    if "/CloudTrail-Insight/" in name:
+        return "Insight objects, which hold no API calls"
+    date = folder_date(name)
+    if date is not None and _outside(date, date + timedelta(days=1), extent):
+        return _OUTSIDE
+    return ""
+
+
+def _no_log(entry: os.DirEntry[str]) -> str:
+    """Why a file found in a folder is not read; "" if it is."""
+    if entry.is_symlink() and entry.is_dir():
+        return "linked folders, not followed"
+    name = entry.name
+    if not name.endswith(_ENDINGS) and not (name.endswith(".gz") and "." not in name[:-3]):
+        return "files that are no logs by their name"
+    return "" if entry.is_file() else "links to nothing and other things that are no files"
 
 
 def _may_hold(folder: str, extent: Extent) -> bool:
@@ -139,8 +159,10 @@ def _may_hold(folder: str, extent: Extent) -> bool:
 
     A record of 23:59 lies in the next day's folder, hence the day's grace.
     """
-    found = re.search(r"/(\d{4})(?:/(\d{2}))?(?:/(\d{2}))?$", folder)
-    if found is None or (extent.start is None and extent.until is None):
+    if extent.start is None and extent.until is None:
+        return True
+    found = _DATED.search(folder)
+    if found is None:
         return True
     year, month, day = (int(part) if part else None for part in found.groups())
     try:
@@ -149,11 +171,6 @@ def _may_hold(folder: str, extent: Extent) -> bool:
         return True
     span = timedelta(days=366 if month is None else 31 if day is None else 1)
     return not _outside(first, first + span, extent)
-
-
-def _folder_outside(name: str, extent: Extent) -> bool:
-    date = folder_date(name)
-    return date is not None and _outside(date, date + timedelta(days=1), extent)
 
 
 def _outside(first: datetime, last: datetime, extent: Extent) -> bool:
@@ -165,8 +182,11 @@ def _outside(first: datetime, last: datetime, extent: Extent) -> bool:
 
 
 def _by_delivery(name: str) -> tuple[str, str]:
-    found = _DELIVERED.search(name)
-    return (found.group(1) if found else "", name)
+    """(time of delivery as …_20260302T0830Z_… has it, name)."""
+    _, _, tail = name.rpartition("/")
+    parts = tail.rsplit("_", 2)
+    stamp = parts[1] if len(parts) == 3 else ""
+    return (stamp if len(stamp) == 14 and stamp[8] == "T" else "", name)
 
 
 def _spool(path: Path) -> None:
@@ -175,8 +195,3 @@ def _spool(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         shutil.copyfileobj(sys.stdin.buffer, file)
-
-
-def skipped_counts(listing: Listing) -> Iterable[tuple[str, int]]:
-    """(reason, number) of what was passed over."""
-    return ((reason, len(names)) for reason, names in sorted(listing.skipped.items()))

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from io import BufferedReader
 from typing import Any, Final
 
@@ -128,6 +129,11 @@ class _ReadObjects(beam.DoFn):  # type: ignore[misc]
         settings = self._settings
         self._reader = ObjectReader(settings.identity, settings.geoip_database)
         self._objects = self._unreadable = 0
+        self._limit = lru_cache(maxsize=1024)(self._limit_of)
+
+    def _limit_of(self, folder: str) -> int:
+        """The first time that is out of range for the objects of a folder."""
+        return self._settings.extent.limit(folder_date(folder + "/"))
 
     def process(self, packed: bytes) -> Iterator[Any]:
         names = names_in(packed)
@@ -171,7 +177,7 @@ class _ReadObjects(beam.DoFn):  # type: ignore[misc]
     def _take(self, batch: _Batch, name: str, reading: Reading, data: bytes) -> list[DeadLetter]:
         """Count a reading and keep its events that are in range; the rest gets a letter."""
         counts, extent, events = batch.counts, self._settings.extent, reading.events
-        limit = extent.limit(folder_date(name))
+        limit = self._limit(name.rpartition("/")[0])
         possible = [event for event in events if _EARLIEST <= event.time < limit]
         wanted = possible
         if extent.start is not None or extent.until is not None:
