@@ -1,4 +1,4 @@
-"""The job as a tutorial would write it: every event into Beam's sliding windows of 2 h by 15 min."""
+"""The job as a tutorial would write it: every event into Beam's sliding windows."""
 
 from __future__ import annotations
 

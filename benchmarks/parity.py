@@ -25,6 +25,8 @@ PROBABILITY: Final = 1e-6
 SCORE: Final = 0.001
 """Greatest difference of scores."""
 
+_KEYS: Final = {"name", "bucket_span_s", "buckets", "expected"}
+
 Judged = tuple[int, str, str]
 """(bucket start in seconds, entity, action)."""
 
@@ -45,6 +47,17 @@ class Agreement:
         """Whether it is within the tolerances."""
         within = self.probability <= PROBABILITY and self.score <= SCORE
         return within and not self.missing and not self.extra
+
+
+def read_scenarios(path: Path) -> list[dict[str, Any]]:
+    """The scenarios in a file. Raises OSError, EOFError or ValueError for any other file."""
+    scenarios = json.loads(gzip.decompress(path.read_bytes()))
+    if not isinstance(scenarios, list) or not scenarios:
+        raise ValueError("not a list of scenarios")
+    for scenario in scenarios:
+        if not isinstance(scenario, dict) or not scenario.keys() >= _KEYS:
+            raise ValueError(f"a scenario must be a map with {', '.join(sorted(_KEYS))}")
+    return scenarios
 
 
 def judge(scenario: Mapping[str, Any]) -> dict[Judged, float]:
@@ -88,9 +101,9 @@ def main(argv: Sequence[str]) -> int:
     holds = True
     for name in argv:
         try:
-            scenarios = json.loads(gzip.decompress(Path(name).read_bytes()))
+            scenarios = read_scenarios(Path(name))
         except (OSError, EOFError, ValueError) as error:
-            print(f"parity: {name}: cannot be read: {error}", file=sys.stderr)
+            print(f"parity: {name}: no golden numbers: {error}", file=sys.stderr)
             return 2
         print(f"{'scenario':50} {'judged':>7} {'Δp/p':>9} {'Δscore':>9} missing extra")
         for row in map(compare, scenarios):

@@ -1,4 +1,4 @@
-"""The ceiling of Python: read, gunzip, parse, count (user, action, slice) in a dict, on one core."""
+"""The ceiling of Python: read, gunzip, parse, count in a dict, on one core."""
 
 from __future__ import annotations
 

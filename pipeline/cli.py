@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Final
 
-from pipeline.errors import UsageError, nearest
+from pipeline.errors import UsageError, nearest, underscored
 
 _USAGE: Final = """\
 usage: raretrail COMMAND …
@@ -55,8 +55,7 @@ def _simulate(argv: list[str]) -> int:
 
     parser = argparse.ArgumentParser(prog="raretrail simulate", allow_abbrev=False)
     command.add_arguments(parser)
-    hyphened = [a.replace("-", "_").replace("__", "--", 1) if a[:2] == "--" else a for a in argv]
-    return command.run(parser.parse_args(hyphened))
+    return command.run(parser.parse_args([underscored(token) for token in argv]))
 
 
 def _version(argv: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""What stops a run before the graph is built."""
+"""What stops a run before the graph is built, and how flags are spelled."""
 
 from __future__ import annotations
 
@@ -9,8 +9,24 @@ from difflib import get_close_matches
 class UsageError(ValueError):
     """Bad configuration: one line that names the thing, its value and the fix. Exit status 2."""
 
+    def __init__(self, told: str) -> None:
+        super().__init__(one_line(told))
+
+
+def one_line(text: str) -> str:
+    """Text with what would break a line or command a terminal written out."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
 
 def nearest(name: str, names: Iterable[str]) -> str:
     """ " (did you mean …?)", or nothing where no name is near."""
     found = get_close_matches(name, list(names), 1, 0.5)
     return f" (did you mean {found[0]}?)" if found else ""
+
+
+def underscored(token: str) -> str:
+    """`--geoip-database=x` as `--geoip_database=x`; anything else as it is."""
+    if not token.startswith("--"):
+        return token
+    name, equals, value = token.partition("=")
+    return "--" + name[2:].replace("-", "_") + equals + value

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-import yaml
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipeline.errors import UsageError, nearest
+from pipeline.config import config_tokens
+from pipeline.errors import UsageError, nearest, underscored
 from schemas.rule import SCORERS
 from schemas.words import iso
 from transforms.identify import POLICIES
 
 _PROG: Final = "raretrail run"
-_SECRET: Final = re.compile(r"secret|token|password|credential|access_key")
+_SECRET: Final = re.compile(r"secret|token|password|credential|key|connection_string|oauth")
 _HIDDEN: Final = "(hidden)"
 
 
@@ -79,11 +79,12 @@ class _Parser(argparse.ArgumentParser):
 
 def parse_run(argv: Sequence[str]) -> RunSettings:
     """The settings that a command line asks for. Raises UsageError of one line."""
-    parser, ours = _parser()
-    tokens = [_underscored(token) for token in argv]
-    chosen, _ = parser.parse_known_args(tokens)
-    if chosen.config:
-        tokens = [*_config_tokens(Path(chosen.config), parser), *tokens]
+    parser = _parser()
+    tokens = [underscored(token) for token in argv]
+    given, _ = _parser(default=argparse.SUPPRESS).parse_known_intermixed_args(tokens)
+    if "config" in given:
+        known = {name for name, value in vars(given).items() if value != []}
+        tokens = [*config_tokens(Path(given.config), parser, known), *tokens]
     options, rest = parser.parse_known_intermixed_args(tokens)
     for token in rest:
         name = token.partition("=")[0]
@@ -104,12 +105,15 @@ def parse_run(argv: Sequence[str]) -> RunSettings:
         identity=options.identity,
         start=start,
         until=until,
-        beam=_beam_options(parser, options, ours),
+        beam=_beam_options(tokens),
     )
 
 
-def _parser() -> tuple[_Parser, set[str]]:
-    """A parser of all options, and the names of our own. Beam's are accepted, not listed."""
+def _parser(default: str | None = None) -> _Parser:
+    """A parser of all options. Beam's are accepted, not listed.
+
+    With argparse.SUPPRESS for a default, only what was given is found.
+    """
     parser = _Parser(
         prog=_PROG,
         allow_abbrev=False,
@@ -126,45 +130,13 @@ def _parser() -> tuple[_Parser, set[str]]:
     for action in parser._actions:
         if action.dest not in ours:
             action.help = argparse.SUPPRESS
-    return parser, ours
+        if default is not None and action.dest != "inputs":
+            action.default = default
+    return parser
 
 
 def _flags(parser: argparse.ArgumentParser) -> list[str]:
     return [flag for action in parser._actions for flag in action.option_strings]
-
-
-def _underscored(token: str) -> str:
-    """`--geoip-database=x` as `--geoip_database=x`."""
-    if not token.startswith("--"):
-        return token
-    name, equals, value = token.partition("=")
-    return "--" + name[2:].replace("-", "_") + equals + value
-
-
-def _config_tokens(path: Path, parser: argparse.ArgumentParser) -> list[str]:
-    """A YAML file of options as command-line tokens, which later ones overrule."""
-    try:
-        document = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"--config {path}: cannot be read: {reason}") from None
-    if not isinstance(document, dict):
-        raise UsageError(f"--config {path}: not a mapping of option names to values")
-    flags = _flags(parser)
-    tokens: list[str] = []
-    for key, value in document.items():
-        flag = _underscored(f"--{key}")
-        values: Iterable[Any] = value if isinstance(value, list) else [value]
-        if key == "inputs":
-            tokens += [str(item) for item in values]
-        elif flag not in flags or flag == "--config":
-            names = [name.lstrip("-") for name in flags] + ["inputs"]
-            raise UsageError(f"--config {path}: {key}: no such option{nearest(str(key), names)}")
-        elif value is True:
-            tokens.append(flag)
-        elif value is not None and value is not False:
-            tokens += [f"{flag}={item}" for item in values]
-    return tokens
 
 
 def _time(flag: str, text: str | None) -> int | None:
@@ -181,13 +153,8 @@ def _time(flag: str, text: str | None) -> int | None:
     return int(zoned.timestamp() * 1000)
 
 
-def _beam_options(
-    parser: argparse.ArgumentParser, options: argparse.Namespace, ours: set[str]
-) -> PipelineOptions:
-    """What was given for Beam, as its own options object."""
-    given = {
-        name: value
-        for name, value in vars(options).items()
-        if name not in ours and value != parser.get_default(name)
-    }
-    return PipelineOptions.from_dictionary(given)
+def _beam_options(tokens: Sequence[str]) -> PipelineOptions:
+    """What was given for Beam, as its own options object, which reads it in its own way."""
+    ours = _Parser(prog=_PROG, allow_abbrev=False, add_help=False)
+    RunOptions._add_argparse_args(ours)
+    return PipelineOptions(ours.parse_known_args(tokens)[1])

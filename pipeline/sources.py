@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +21,6 @@ _LOGS: Final = (".json", ".jsonl", ".ndjson", ".log")
 _ENDINGS: Final = (*(f"{ending}.gz" for ending in _LOGS), *_LOGS)
 """Endings of files that a folder is searched for; .gz alone is one, too."""
 _LIST_OBJECTS: Final = 256
-_DATED: Final = re.compile(r"/(\d{4})(?:/(\d{2}))?(?:/(\d{2}))?$")
 
 
 @dataclass
@@ -52,7 +50,8 @@ def find_objects(inputs: Sequence[str], extent: Extent, spool: Path) -> Listing:
     listing = Listing()
     for given in inputs:
         if given == STDIN:
-            _spool(spool)
+            if str(spool) not in listing.names:
+                _spool(spool)
             listing.names.append(str(spool))
         elif "://" in given:
             raise UsageError(f"input {given}: only local files can be read; copy the logs here")
@@ -72,12 +71,14 @@ def find_objects(inputs: Sequence[str], extent: Extent, spool: Path) -> Listing:
 
 
 def _matches(given: str) -> list[Path]:
+    if not given:
+        raise UsageError("input: an empty name; name a file, a folder or a glob")
     if Path(given).exists():
         return [Path(given)]
     found = sorted(glob.glob(given, recursive=True))
     if not found:
-        kind = "no file matches" if glob.has_magic(given) else "no such file or folder"
-        raise UsageError(f"input {given}: {kind}")
+        kind = ", and no file matches it as a pattern" if glob.has_magic(given) else ""
+        raise UsageError(f"input {given}: no such file or folder{kind}")
     return [Path(name) for name in found]
 
 
@@ -161,16 +162,11 @@ def _may_hold(folder: str, extent: Extent) -> bool:
     """
     if extent.start is None and extent.until is None:
         return True
-    found = _DATED.search(folder)
-    if found is None:
-        return True
-    year, month, day = (int(part) if part else None for part in found.groups())
-    try:
-        first = datetime(year or 1, month or 1, day or 1, tzinfo=UTC)
-    except ValueError:
-        return True
-    span = timedelta(days=366 if month is None else 31 if day is None else 1)
-    return not _outside(first, first + span, extent)
+    for missing, days in (("/", 1), ("/01/", 31), ("/01/01/", 366)):
+        first = folder_date(folder + missing)
+        if first is not None:
+            return not _outside(first, first + timedelta(days=days), extent)
+    return True
 
 
 def _outside(first: datetime, last: datetime, extent: Extent) -> bool:
@@ -190,6 +186,8 @@ def _by_delivery(name: str) -> tuple[str, str]:
 
 
 def _spool(path: Path) -> None:
+    if sys.stdin is None or sys.stdin.closed:
+        raise UsageError("input -: standard input is closed; pipe records into it")
     if sys.stdin.isatty():
         raise UsageError("input -: standard input is a terminal; pipe records into it")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,7 @@ from schemas.codec import Codec
 from schemas.event import SLICE_MS
 from schemas.slice import (
     CONTEXTS,
+    SMALLEST,
     Cell,
     Evidence,
     Stream,
@@ -128,7 +129,7 @@ class Packer:
         table.first.append(first - start)
         table.last.append(last - start)
         table.flags.append(failed * _FAILED + write * _WRITE)
-        table.events.append(number_of(ids)[0])
+        table.events.append(len(ids) if len(ids) < SMALLEST else number_of(ids)[0])
         self._ids += ids
         table.ids_end.append(len(self._ids))
         table.context += contexts if len(contexts) <= CONTEXTS else self._bound(contexts)
@@ -177,13 +178,21 @@ class Packer:
 
 
 class Packed:
-    """A cell as it came, and the number of its events."""
+    """A cell as it came."""
 
-    __slots__ = ("_row", "_table", "events")
+    __slots__ = ("_row", "_table")
 
     def __init__(self, table: _Open, row: int) -> None:
         self._table, self._row = table, row
-        self.events = table.columns.events[row]
+
+    @property
+    def events(self) -> int:
+        """Number of its distinct events; an estimate at 16 and more."""
+        return self._table.columns.events[self._row]
+
+    def contexts(self) -> list[Context]:
+        """The contexts of its events."""
+        return [self._table.contexts[number] for number in self._table.numbers(self._row)]
 
     def open(self) -> Cell:
         """The cell itself, with its times, sets and evidence in full."""
@@ -266,43 +275,49 @@ def events_of(cell: Cell | Packed) -> int:
 class Group:
     """One entity's events of one slice that became known at one firing."""
 
-    __slots__ = ("cells", "firing", "places", "slice", "tools")
+    __slots__ = ("cells", "firing", "slice")
 
     def __init__(self, slice_: int, firing: int) -> None:
         self.slice, self.firing = slice_, firing
         self.cells: dict[str, Cell | Packed] = {}
-        self.places: set[str] = set()
-        self.tools: set[str] = set()
 
     def absorb(self, other: Group) -> None:
         """Merge another group of the same slice into this one."""
-        self.places |= other.places
-        self.tools |= other.tools
         for action, cell in other.cells.items():
             known = self.cells.get(action)
             self.cells[action] = cell if known is None else merge(opened(known), opened(cell))
+
+    def places_and_tools(self) -> tuple[set[str], set[str]]:
+        """What all its cells hold of either: bounded in each cell, so the same for any bundles."""
+        places: set[str] = set()
+        tools: set[str] = set()
+        for cell in self.cells.values():
+            if isinstance(cell, Packed):
+                for context in cell.contexts():
+                    places.add(context.place)
+                    tools.add(context.tool)
+            else:
+                places.update(cell.place)
+                tools.update(cell.tool)
+        places.discard("")
+        tools.discard("")
+        return places, tools
 
 
 def unpack(data: bytes) -> Iterator[Group]:
     """The groups in `data`, in order; raises SchemaError on bytes of another version."""
     table = _Open(Table(**_SLICES.read(data)))
-    columns, contexts = table.columns, table.contexts
-    group = None
+    columns = table.columns
+    names, group = columns.names, None
     for row, (after, delay, action) in enumerate(
         zip(columns.slice, columns.delay, columns.action, strict=True)
     ):
         slice_ = columns.start + after
-        if group is None or (group.slice, group.firing) != (slice_, slice_ + delay):
+        if group is None or group.slice != slice_ or group.firing != slice_ + delay:
             if group is not None:
                 yield group
             group = Group(slice_, slice_ + delay)
-        group.cells[columns.names[action]] = Packed(table, row)
-        for number in table.numbers(row):
-            context = contexts[number]
-            if context.place:
-                group.places.add(context.place)
-            if context.tool:
-                group.tools.add(context.tool)
+        group.cells[names[action]] = Packed(table, row)
     if group is not None:
         yield group
 

@@ -79,8 +79,12 @@ def _history(found: Judgement) -> str:
     if profile.since is None:
         return "the first time it is seen at all"
     days = max(1, round((found.slice * 900_000 - profile.since) / 86_400_000))
-    known = f"{days} day{'s' if days > 1 else ''} of history ({profile.n_actions} actions)"
+    known = f"{_number(days, 'day')} of history ({_number(profile.n_actions, 'action')})"
     if found.seen == 0:
         return f"never before in {known}"
     last = "" if found.seen_last is None else f", last on {iso(found.seen_last)[:10]}"
-    return f"{found.seen} times before in {known}{last}"
+    return f"{_number(found.seen, 'time')} before in {known}{last}"
+
+
+def _number(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

@@ -119,16 +119,22 @@ class DetectorSlices:
 def _pack_cell(
     packer: Packer, place: Place, events: list[Event], number_of: Callable[[Event], int]
 ) -> None:
-    if len(events) > 1:
-        events.sort(key=_ORDER)
+    if len(events) == 1:  # every other cell: worth a way of its own
+        (event,) = events
+        context = number_of(event)
+        time, ids = event.time, (event.hash,)
+        packer.cell(*place, time, time, ids, event.failed, event.write, (context,))
+        packer.evidence(time, event.id, event.provider, event.origin, context)
+        return
+    events.sort(key=_ORDER)
     contexts = [number_of(event) for event in events]
     packer.cell(
         *place,
         first=events[0].time,
         last=events[-1].time,
         ids=smallest({event.hash for event in events}),
-        failed=all(event.failed for event in events),
-        write=any(event.write for event in events),
+        failed=False not in {event.failed for event in events},
+        write=True in {event.write for event in events},
         contexts=set(contexts),
     )
     for at in _earliest(events):

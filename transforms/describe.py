@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import apache_beam as beam
 import msgspec
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.timestamp import Timestamp
+from apache_beam.utils.windowed_value import WindowedValue
 
 from schemas.alert import alert_document
 from schemas.rule import Rule
-from schemas.selection import SELECTION
-from transforms.read import raw_record
-
-_KEPT: Final = 16
-"""Objects whose bytes are kept, since alerts of one firing often lie together."""
+from schemas.selection import SELECTION, Selection
+from transforms.read import raw_records
 
 Described = tuple[int, str, list[bytes]]
 """(firing, rule uuid, alerts as JSON by rank)."""
@@ -27,7 +26,8 @@ Described = tuple[int, str, list[bytes]]
 class DescribeAlerts(beam.PTransform):  # type: ignore[misc]
     """Bytes of Selection → (firing, rule uuid, alerts as JSON lines by rank).
 
-    Fetches the records of the evidence from their objects: at most three an alert. Stateless.
+    Fetches the records of the evidence, at most three an alert, from their objects: each object is
+    opened once a bundle. Stateless; outputs keep the stamps of their selections.
     """
 
     rules: tuple[Rule, ...]
@@ -41,28 +41,47 @@ class _DescribeAlerts(beam.DoFn):  # type: ignore[misc]
     def __init__(self, rules: tuple[Rule, ...]) -> None:
         self._rules = {rule.uuid: rule for rule in rules}
 
-    def setup(self) -> None:
-        self._objects: OrderedDict[str, bytes | None] = OrderedDict()
+    def start_bundle(self) -> None:
+        self._held: list[tuple[Selection, Timestamp]] = []
 
-    def process(self, data: bytes) -> Iterator[Described]:
+    def process(self, data: bytes, stamp: Any = beam.DoFn.TimestampParam) -> None:
         selection = SELECTION.decode(data)
-        if not selection.alerts:
-            return
-        rule = self._rules[selection.rule_id]
-        lines = []
-        for rank, found in enumerate(selection.alerts, start=1):
-            bodies = [self._body(event.origin, event.id) for event in found.cell.evidence]
-            document = alert_document(rule, found, selection.firing, rank, bodies)
-            lines.append(msgspec.json.encode(document))
-        yield selection.firing, selection.rule_id, lines
+        if selection.alerts:
+            self._held.append((selection, stamp))
 
-    def _body(self, origin: str, event_id: str) -> bytes | None:
-        if origin not in self._objects:
-            try:
-                self._objects[origin] = Path(origin).read_bytes()
-            except OSError:
-                self._objects[origin] = None
-            if len(self._objects) > _KEPT:
-                self._objects.popitem(last=False)
-        data = self._objects[origin]
-        return None if data is None else raw_record(data, event_id)
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        bodies = _bodies([selection for selection, _ in self._held])
+        for selection, stamp in self._held:
+            rule = self._rules[selection.rule_id]
+            lines = [
+                msgspec.json.encode(
+                    alert_document(
+                        rule,
+                        found,
+                        selection.firing,
+                        rank,
+                        [bodies.get((event.origin, event.id)) for event in found.cell.evidence],
+                    )
+                )
+                for rank, found in enumerate(selection.alerts, start=1)
+            ]
+            described = (selection.firing, selection.rule_id, lines)
+            yield WindowedValue(described, stamp, [GlobalWindow()])
+
+
+def _bodies(selections: Iterable[Selection]) -> dict[tuple[str, str], bytes]:
+    """Canonical records by (object, event id); those that cannot be read are not in it."""
+    wanted: dict[str, set[str]] = defaultdict(set)
+    for selection in selections:
+        for found in selection.alerts:
+            for event in found.cell.evidence:
+                wanted[event.origin].add(event.id)
+    bodies = {}
+    for origin, ids in wanted.items():
+        try:
+            with open(origin, "rb") as file:
+                records = raw_records(file, ids)
+        except OSError:
+            continue
+        bodies.update({(origin, id_): record for id_, record in records.items()})
+    return bodies

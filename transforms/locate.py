@@ -20,6 +20,7 @@ SAMPLE: Final = 1000
 looked up all over the range of IPv4.
 """
 
+_RENEW: Final = "download it again"
 _Address = IPv4Address | IPv6Address
 
 _PRIVATE: Final = tuple(
@@ -40,20 +41,19 @@ _NOWHERE: Final = tuple(
 class CityDatabaseError(ValueError):
     """A city database that cannot be used: which, what is wrong, and what to do."""
 
-    def __init__(self, path: str, problem: str, remedy: str):
-        super().__init__(f"City database {path}: {problem}; {remedy}.")
-
 
 class Locator(Memo[str | None, Source]):
     """Locates addresses by a city database, or by none: then only private ones have a place.
 
     `locator[address]` is the Source of a record's `sourceIPAddress`, None for a record without.
     Bounded, each address is looked up once; a database's pages are shared between processes.
-    Raises CityDatabaseError if the database is missing, broken or not one of cities.
+    Raises CityDatabaseError if the database is missing, broken or not one of cities; a look-up
+    does, if it is broken where no sample was taken.
     """
 
     def __init__(self, database: str | None = None):
         super().__init__(self._locate, limit=65_536, longest=64)
+        self._path = database or ""
         self._reader = None if database is None else _open(database)
         self._four_only = self._reader is not None and self._reader.metadata().ip_version == 4
 
@@ -76,7 +76,10 @@ class Locator(Memo[str | None, Source]):
     def _city(self, address: _Address) -> tuple[str, str]:
         if self._reader is None or (self._four_only and address.version == 6):
             return "", ""
-        return country_and_city(self._reader.get(address))
+        try:
+            return country_and_city(self._reader.get(address))
+        except maxminddb.InvalidDatabaseError as error:
+            raise _unusable(self._path, f"it is damaged ({error})", _RENEW) from error
 
 
 def check(database: str) -> None:
@@ -119,20 +122,24 @@ def _parse(address: str) -> _Address | None:
     return parsed
 
 
+def _unusable(path: str, problem: str, remedy: str) -> CityDatabaseError:
+    return CityDatabaseError(f"City database {path}: {problem}; {remedy}.")
+
+
 def _open(path: str) -> maxminddb.Reader:
     remedy = "give the path of a GeoLite2, GeoIP2 or DB-IP city database (.mmdb)"
     try:
         reader = maxminddb.open_database(path)
     except (OSError, ValueError, maxminddb.InvalidDatabaseError) as error:
         problem = "no such file" if isinstance(error, FileNotFoundError) else "it cannot be opened"
-        raise CityDatabaseError(path, f"{problem} ({error})", remedy) from error
+        raise _unusable(path, f"{problem} ({error})", remedy) from error
     kind = reader.metadata().database_type
     try:
         first = [entry for _, entry in islice(reader, SAMPLE)]
         spread = [reader.get(IPv4Address(block << 22)) for block in range(1 << 10)]
     except (ValueError, maxminddb.InvalidDatabaseError) as error:
-        raise CityDatabaseError(path, f"it is damaged ({error})", "download it again") from error
+        raise _unusable(path, f"it is damaged ({error})", _RENEW) from error
     if not any(country_and_city(entry)[1] for entry in first + spread):
         problem = f"it is of type {kind} and a sample of its networks names no city"
-        raise CityDatabaseError(path, problem, remedy)
+        raise _unusable(path, problem, remedy)
     return reader

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import zlib
@@ -14,7 +15,6 @@ from io import BufferedReader
 from typing import Any, Final
 
 import apache_beam as beam
-import msgspec
 
 from schemas.codec import Codec
 from schemas.counts import ROW, Row
@@ -27,9 +27,10 @@ _EARLIEST: Final = int(datetime(2013, 11, 1, tzinfo=UTC).timestamp() * 1000)
 """CloudTrail began in November 2013."""
 _BATCH_EVENTS: Final = 5_000
 _BATCH_BYTES: Final = 8 << 20
-_STREAMED: Final = 32 << 20
-"""Objects of this size and more are read piece by piece."""
+_STREAMED: Final = 1 << 20
+"""Objects of this size and more, packed or not, are read piece by piece."""
 _FIRST_OBJECTS: Final = 1_000
+_YEARS: Final = (2013, 2199)
 _FOLDER: Final = re.compile(r"/(\d{4})/(\d{2})/(\d{2})/[^/]*$")
 
 
@@ -63,20 +64,23 @@ class Extent:
 
 def name_list(names: list[str]) -> bytes:
     """Object names as one element: packed, since names of a tree are much alike."""
-    return zlib.compress(msgspec.json.encode(names), level=1)
+    return zlib.compress(json.dumps(names).encode(), level=1)
 
 
 def names_in(packed: bytes) -> list[str]:
     """The names in an element."""
-    return msgspec.json.decode(zlib.decompress(packed), type=list[str])
+    names: list[str] = json.loads(zlib.decompress(packed))
+    return names
 
 
 def folder_date(name: str) -> datetime | None:
-    """The date in an object's name (…/yyyy/mm/dd/name), if it has one."""
+    """The date in an object's name (…/yyyy/mm/dd/name), if it has one of CloudTrail's life."""
     found = _FOLDER.search(name)
     if found is None:
         return None
     year, month, day = map(int, found.groups())
+    if not _YEARS[0] <= year <= _YEARS[1]:
+        return None
     try:
         return datetime(year, month, day, tzinfo=UTC)
     except ValueError:
@@ -115,9 +119,11 @@ class _Batch:
     number: int = 0
 
     def take(self) -> EventBatch:
-        self.counts["records|events"] += len(self.events)
-        batch = EventBatch(f"{self.unit}#{self.number}", self.events)
-        self.events, self.size, self.number = [], 0, self.number + 1
+        """The next batch, with as many events as one may hold."""
+        taken, rest = self.events[:_BATCH_EVENTS], self.events[_BATCH_EVENTS:]
+        self.counts["records|events"] += len(taken)
+        batch = EventBatch(f"{self.unit}#{self.number}", taken)
+        self.events, self.size, self.number = rest, 0, self.number + 1
         return batch
 
 
@@ -137,7 +143,7 @@ class _ReadObjects(beam.DoFn):  # type: ignore[misc]
 
     def process(self, packed: bytes) -> Iterator[Any]:
         names = names_in(packed)
-        batch = _Batch(names[0])
+        batch = _Batch(_text(names[0]))
         for name in names:
             readable = False
             for reading, data in self._readings(name):
@@ -146,7 +152,7 @@ class _ReadObjects(beam.DoFn):  # type: ignore[misc]
                     yield beam.pvalue.TaggedOutput("dead", DEAD_LETTER.encode(letter))
                 readable = readable or bool(reading.events) or not reading.dead
                 batch.size += len(data)
-                if len(batch.events) >= _BATCH_EVENTS or batch.size >= _BATCH_BYTES:
+                while len(batch.events) >= _BATCH_EVENTS or batch.size >= _BATCH_BYTES:
                     yield batch.take()
             batch.counts["objects|read"] += 1
             batch.counts["objects|unreadable"] += not readable
@@ -172,7 +178,7 @@ class _ReadObjects(beam.DoFn):  # type: ignore[misc]
                         yield reading, b""
         except OSError as error:
             reason = f"cannot be read: {error.strerror or error}"
-            yield Reading([], [DeadLetter(name, -1, reason, b"", 0)], 1, 0), b""
+            yield Reading([], [DeadLetter(_text(name), -1, reason, b"", 0)], 1, 0), b""
 
     def _take(self, batch: _Batch, name: str, reading: Reading, data: bytes) -> list[DeadLetter]:
         """Count a reading and keep its events that are in range; the rest gets a letter."""
@@ -221,4 +227,9 @@ def _out_of_range(name: str, events: list[Event], limit: int, data: bytes) -> De
         f"the first {at}: event {first.id} {first.action}"
     )
     raw = raw_record(data, first.id) or b""
-    return DeadLetter(name, -1, reason, raw[:RAW_LIMIT], len(raw))
+    return DeadLetter(_text(name), -1, reason, raw[:RAW_LIMIT], len(raw))
+
+
+def _text(name: str) -> str:
+    """A name that can be written: file names need not be text."""
+    return name.encode(errors="backslashreplace").decode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Final
@@ -54,7 +54,10 @@ class ObjectReader:
         self._parser = Parser(policy, geoip_database)
 
     def read(self, origin: str, data: bytes) -> Reading:
-        """The whole of an object; `origin` is its name. No bytes raise an error."""
+        """The whole of an object; `origin` is its name. No bytes raise an error.
+
+        Of JSON lines that fill the memory, `read_stream` gives a piece at a time.
+        """
         text = inflate_small(data, PIECE)
         gathering = _Gathering(self._parser, origin)
         if text is not None and gathering.take(text):
@@ -78,7 +81,8 @@ class ObjectReader:
         for piece in pieces(stream):
             gathering.gather(piece, stream)
             yield gathering.give()
-        yield gathering.end()
+        if gathering.end():
+            yield gathering.give()
 
 
 class _Gathering:
@@ -130,14 +134,14 @@ class _Gathering:
         self._position += given.records
         return given
 
-    def end(self) -> Reading:
-        """What remains to be said when all of the object has been gathered and given."""
+    def end(self) -> bool:
+        """Whether there is more to be given when all of the object has been gathered and given."""
         if self._overflow is not None:
             reason = f"{self._buried - DEAD_LIMIT:,} more cannot be read, the first since: "
             self._keep(
                 msgspec.structs.replace(self._overflow, reason=reason + self._overflow.reason)
             )
-        return self.give()
+        return self.reading.records > 0
 
     def _parse(self, raw: bytes) -> None:
         try:
@@ -164,23 +168,34 @@ class _Gathering:
 
 
 def raw_record(data: bytes, event_id: str) -> bytes | None:
-    """The canonical JSON of the record in an object whose Event.id is `event_id`.
+    """The canonical JSON of the record in an object whose Event.id is `event_id`, as below."""
+    return raw_records(BytesIO(data), {event_id}).get(event_id)
 
-    Canonical: keys sorted, no spaces, UTF-8. Understands what `ObjectReader.read` does. None if
-    there is no such record, or it holds a number that no machine number is.
+
+def raw_records(source: Source, event_ids: Collection[str]) -> dict[str, bytes]:
+    """The canonical JSON of the records in an object that have one of these Event.ids, by id.
+
+    Canonical: keys sorted, no spaces, UTF-8. Understands what `ObjectReader.read` does, and reads
+    no further than it must. A record that holds a number that no machine number is has none.
+    Raises only what reading from `source` raises.
     """
-    for piece in pieces(Inflated(BytesIO(data))):
+    wanted, records = set(event_ids), dict[str, bytes]()
+    for piece in pieces(Inflated(source)):
         if piece.problem:
             continue
         for found in Unwrapper(lambda _: False).text(piece.raw, piece.lines):
             if found.problem or found.skipped:
                 continue
             try:
-                if record_id(found.raw) == event_id:
-                    return canonical(found.raw)
+                event_id = record_id(found.raw)
+                if event_id in wanted:
+                    wanted.remove(event_id)
+                    records[event_id] = canonical(found.raw)
             except RefusedError:
                 continue
-    return None
+            if not wanted:
+                return records
+    return records
 
 
 def _is_utf8(raw: bytes) -> bool:

@@ -12,6 +12,9 @@ from typing import Final
 
 import msgspec
 
+ELEMENTS_LIMIT: Final = 1_000_000
+"""Most elements of a list that are told apart by brackets: 256 MB of records have fewer."""
+
 _STRING: Final = rb'"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"'
 _BRACKET: Final = re.compile(_STRING + rb'|[\[\]{}"]')
 _MARK: Final = re.compile(_STRING + rb'|[\[\]{},"]')
@@ -48,9 +51,10 @@ def extent(text: bytes, at: int, end: int) -> int | None:
 
 def elements(text: bytes, at: int) -> Iterator[tuple[int, int, bool]]:
     """(start, end, True) of each element of the list whose bracket opens before `at`, and
-    (start, end, False) of what stands behind the list. Without an end, all the rest is an element.
+    (start, end, False) of what stands behind the list. All the rest is one element if the list
+    has no end, or more than ELEMENTS_LIMIT elements, so that it cannot take for ever.
     """
-    depth, start = 0, at
+    depth, start, left = 0, at, ELEMENTS_LIMIT
     for token in _MARK.finditer(text, at):
         mark = text[token.start()]
         if mark in _OPEN:
@@ -64,7 +68,9 @@ def elements(text: bytes, at: int) -> Iterator[tuple[int, int, bool]]:
             return
         elif mark == _COMMA and depth == 0:
             yield start, token.start(), True
-            start = token.end()
+            start, left = token.end(), left - 1
+            if left == 0:
+                break
     yield start, len(text), True
 
 

@@ -110,7 +110,7 @@ def _settle(state: EntityFold, until: int) -> None:
 
 
 def _learn(state: EntityFold, group: Group) -> None:
-    state.history.learn(group.slice, group.cells, group.places, group.tools)
+    state.history.learn(group.slice, group.cells, *group.places_and_tools())
 
 
 def _forget(state: EntityFold, firing: int) -> None:

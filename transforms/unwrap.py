@@ -20,11 +20,12 @@ from transforms.scan import elements, extent, in_lines, is_sound, skip_space
 from transforms.values import RefusedError, decode, describe
 
 TEXT_LIMIT: Final = 256 << 20
-"""Most bytes of text of a JSON document, and of all the compressed messages in it together."""
+"""Most bytes of text of a JSON document, and of a compressed message in one."""
 DEPTH_LIMIT: Final = 8
 """Most envelopes around a record."""
 
 _PATIENCE: Final = 8  # lines that end in no value until each line must
+_RATIO: Final = 64  # of what all compressed messages in a text may have to its size
 _SPARSE: Final = 16  # bytes a comma at least, or a list of it would fill the memory
 _RECORDS: Final = re.compile(rb'\{\s*"Records"\s*:\s*\[')
 _NO_RAW: Final = Raw(b"")
@@ -89,7 +90,7 @@ class Unwrapper:
 
     def __init__(self, take: Callable[[bytes], bool]):
         self._take = take
-        self._budget = TEXT_LIMIT
+        self._budget = 0  # bytes that compressed messages may still have
 
     def text(self, text: bytes, lines: bool = False, depth: int = 0) -> Iterator[Found]:
         """What a text holds; `lines` tells that it is a part of a text of JSON lines.
@@ -98,6 +99,8 @@ class Unwrapper:
         where they do not, the line is lost and the next begins anew.
         """
         text = text[skip_space(text) :]
+        if depth == 0:
+            self._budget = max(TEXT_LIMIT, _RATIO * len(text))
         if not text:
             yield from (Found(text, "The envelope holds an empty text."),) if depth else ()
             return
@@ -124,10 +127,12 @@ class Unwrapper:
                 end = unit_end = text.find(b"}{", at, line_end) + 1 or line_end
                 found = self._sound(text[at:end], depth)
             if found is None:
+                # No value by the parser's rules, but perhaps by its brackets.
                 closing = extent(text, at, len(text) if patience else unit_end)
                 end = closing or _next_sound(text, unit_end, line_end)
-                found = self._value(text[at:end], depth) if closing else (Found(text[at:end]),)
-                patience -= not closing and patience > 0
+                value = text[at:end]
+                found = self._open(value, depth) if closing else (Found(value),)
+                patience = patience if closing else max(patience - 1, 0)
             yield from found
             at = skip_space(text, end)
 
@@ -136,10 +141,6 @@ class Unwrapper:
         if self._taken(raw, depth):
             return ()
         return self._open(raw, depth) if is_sound(raw) else None
-
-    def _value(self, raw: bytes, depth: int) -> Iterable[Found]:
-        """What a value holds, sound or not."""
-        return () if self._taken(raw, depth) else self._open(raw, depth)
 
     def _taken(self, raw: bytes, depth: int) -> bool:
         return depth < DEPTH_LIMIT and self._take(raw)
@@ -157,10 +158,16 @@ class Unwrapper:
             yield Found(raw, f"It lies in more than {DEPTH_LIMIT} envelopes.")
         else:
             for part in parts:
-                if part.skipped:
-                    yield Found(part.raw, skipped=True)
-                else:
-                    yield from (self.text if part.text else self._value)(part.raw, depth=depth + 1)
+                yield from self._part(part, depth + 1)
+
+    def _part(self, part: _Part, depth: int) -> Iterable[Found]:
+        """What a part of a value holds, which is looked into only if it is sound."""
+        if part.skipped:
+            return (Found(part.raw, skipped=True),)
+        if part.text:
+            return self.text(part.raw, depth=depth)
+        found = self._sound(part.raw, depth)
+        return (Found(part.raw),) if found is None else found
 
     def _parts(self, raw: bytes) -> Iterable[_Part] | None:
         """What a list or envelope holds, None for any other value. Raises RefusedError."""
@@ -177,17 +184,15 @@ class Unwrapper:
 
     def _inside(self, envelope: _Envelope, raw: bytes) -> Iterable[_Part] | None:
         if records := _held(envelope.records):
-            if records[:1] != b"[":
-                held = describe(decode(records, "Records"))
-                raise RefusedError(f"Records is {held}, not a list.")
-            return map(_Part, _elements(records))
+            return map(_Part, _listed(records, "Records"))
         if inner := _held(envelope.detail) or _held(envelope.source):
             return (_Part(inner),)
         if awslogs := _held(envelope.awslogs):
             return (_Part(self._message(awslogs), text=True),)
         if log_events := _held(envelope.log_events):
-            control = envelope.message_type == "CONTROL_MESSAGE"
-            return (_Part(raw, skipped=True),) if control else _log_messages(log_events)
+            if envelope.message_type == "CONTROL_MESSAGE":
+                return (_Part(raw, skipped=True),)
+            return map(_log_message, _listed(log_events, "logEvents"))
         original = _original(envelope)
         return (_Part(original, text=True),) if original else None
 
@@ -197,21 +202,13 @@ class Unwrapper:
             data = binascii.a2b_base64(_AWSLOGS.decode(awslogs).data, strict_mode=True)
         except (*_BROKEN, ValueError) as error:
             raise RefusedError(f"awslogs.data is no base64 text: {error}.") from error
-        text = inflate(data, self._budget)
+        text = inflate(data, min(self._budget, TEXT_LIMIT))
         self._budget -= len(text)
         return text
 
 
-def _log_messages(log_events: bytes) -> Iterable[_Part]:
-    """The messages of CloudWatch Logs' events; an event without one as it is."""
-    try:
-        return map(_log_message, map(bytes, _RAWS.decode(log_events)))
-    except _BROKEN:
-        held = describe(decode(log_events, "logEvents"))
-        raise RefusedError(f"logEvents is {held}, not a list.") from None
-
-
 def _log_message(event: bytes) -> _Part:
+    """The message of an event of CloudWatch Logs; the event as it is, if it has none."""
     try:
         return _Part(_LOG_EVENT.decode(event).message.encode(), text=True)
     except _BROKEN:
@@ -222,6 +219,13 @@ def _held(raw: Raw) -> bytes:
     """What a key holds, nothing if null."""
     value = bytes(raw)
     return b"" if value == b"null" else value
+
+
+def _listed(raw: bytes, name: str) -> Iterator[bytes]:
+    """The elements of what must be a list. Raises RefusedError."""
+    if raw[:1] != b"[":
+        raise RefusedError(f"{name} is {describe(decode(raw, name))}, not a list.")
+    return _elements(raw)
 
 
 def _elements(raw: bytes) -> Iterator[bytes]:

@@ -11,17 +11,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import yaml
 
+from pipeline.plain_yaml import TAG, compose, line_of, problem_of, refusal
 from schemas.document import OneOf, Step
 from schemas.rule import SCORERS, Rule, RuleError, Where, distinct
 
 FILE_LIMIT: Final = 256_000
 """Most bytes of a rule file."""
-DEPTH_LIMIT: Final = 10
-"""Most levels of a rule file; a rule needs four."""
 SUFFIXES: Final = (".yaml", ".yml")
 
 
@@ -52,7 +51,7 @@ def parse_rule(text: bytes, file: str) -> tuple[Rule, Where]:
     lines: dict[tuple[Step, ...], int] = {}
     where = Where(file, lines)
     try:
-        root = _compose(text.decode("utf-8-sig"))
+        root = compose(text.decode("utf-8-sig"))
         if root is None:
             raise where.error("empty: a rule file holds one rule")
         document = _value(root, (), lines)
@@ -97,21 +96,6 @@ def _is_rule_file(root: Path, path: Path) -> bool:
     return path.suffix in SUFFIXES and not hidden and path.is_file()
 
 
-def _compose(text: str) -> yaml.Node | None:
-    """The nodes of a text, with their marks, once nothing makes a small text large."""
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        if getattr(event, "anchor", None) is not None:
-            raise _refusal("anchors and aliases are not allowed", event.start_mark)
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > DEPTH_LIMIT:
-            raise _refusal(f"more than {DEPTH_LIMIT} levels deep", event.start_mark)
-    root: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
-    return root
-
-
-_TAG: Final = "tag:yaml.org,2002:"
 _INT: Final = re.compile(r"-?(0|[1-9]\d{0,17})")
 _FLOAT: Final = re.compile(r"-?(0|[1-9]\d{0,17})\.\d{1,18}")
 
@@ -119,15 +103,15 @@ _FLOAT: Final = re.compile(r"-?(0|[1-9]\d{0,17})\.\d{1,18}")
 def _value(node: yaml.Node, path: tuple[Step, ...], lines: dict[tuple[Step, ...], int]) -> object:
     """What a node says, in plain Python; `lines` gets the line of every path below it."""
     lines.setdefault(path, node.start_mark.line + 1)
-    tag = node.tag.removeprefix(_TAG)
+    tag = node.tag.removeprefix(TAG)
     if isinstance(node, yaml.MappingNode) and tag == "map":
         mapping: dict[str, object] = {}
         for key_node, value_node in node.value:
-            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag != f"{_TAG}str":
-                raise _refusal("a key must be plain text", key_node.start_mark)
+            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag != f"{TAG}str":
+                raise refusal("a key must be plain text", key_node.start_mark)
             key = key_node.value
             if key in mapping:
-                raise _refusal(f"the key {key[:60]!r} stands there twice", key_node.start_mark)
+                raise refusal(f"the key {key[:60]!r} stands there twice", key_node.start_mark)
             lines[(*path, key)] = key_node.start_mark.line + 1
             mapping[key] = _value(value_node, (*path, key), lines)
         return mapping
@@ -135,7 +119,7 @@ def _value(node: yaml.Node, path: tuple[Step, ...], lines: dict[tuple[Step, ...]
         return [_value(each, (*path, index), lines) for index, each in enumerate(node.value)]
     if isinstance(node, yaml.ScalarNode):
         return _scalar(node, tag)
-    raise _refusal(f"the tag {node.tag[:60]!r} is not allowed", node.start_mark)
+    raise refusal(f"the tag {node.tag[:60]!r} is not allowed", node.start_mark)
 
 
 def _scalar(node: yaml.ScalarNode, tag: str) -> str | int | float | bool | None:
@@ -153,18 +137,11 @@ def _scalar(node: yaml.ScalarNode, tag: str) -> str | int | float | bool | None:
     if tag == "float" and _FLOAT.fullmatch(text):
         return float(text)
     fault = f"{text[:60]!r} is neither text nor a plain decimal number ({tag[:60]})"
-    raise _refusal(f"{fault}; quote it if it is meant as text", node.start_mark)
-
-
-def _refusal(problem: str, mark: Any) -> yaml.MarkedYAMLError:
-    """The error of something that YAML allows and we do not."""
-    return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+    raise refusal(f"{fault}; quote it if it is meant as text", node.start_mark)
 
 
 def _at_mark(where: Where, error: yaml.YAMLError) -> RuleError:
     """A RuleError with the line that a YAML error names."""
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    line: dict[tuple[Step, ...], int] = {} if mark is None else {(): mark.line + 1}
-    problem = getattr(error, "problem", None) or getattr(error, "reason", None)
-    fault = " ".join(str(problem or "not YAML").split())
-    return Where(where.file, line).error(f"cannot be read as YAML: {fault}")
+    number = line_of(error)
+    line: dict[tuple[Step, ...], int] = {} if number is None else {(): number}
+    return Where(where.file, line).error(f"cannot be read as YAML: {problem_of(error)}")

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Final
 
 from pipeline.simulate.simulation import simulate
-from pipeline.simulate.spec import COVERS, Simulation, SimulationSummary
+from pipeline.simulate.spec import COUNTS, COVERS, Simulation, SimulationSummary
 
 _STEPS: Final = 4
 """Lines of progress where the output is no terminal."""
@@ -65,12 +65,13 @@ def run(args: argparse.Namespace) -> int:
         _check_directory(directory)
     except ValueError as error:
         return _fail(str(error), 2)
+    except OSError as error:
+        return _fail(_unwritable(error, directory), 2)
     try:
         with Progress() as progress:
             summary = simulate(spec, directory, progress.show)
     except OSError as error:
-        place = error.filename or directory
-        return _fail(f"{place} cannot be written: {error.strerror}; choose another DIR", 1)
+        return _fail(_unwritable(error, directory), 1)
     print(describe(spec, summary))
     return 0
 
@@ -84,13 +85,15 @@ def describe(spec: Simulation, summary: SimulationSummary) -> str:
             f"{summary.attacks} attacks ({summary.techniques} techniques, {summary.attack_calls} "
             f"calls) in the second half"
         )
+    size = f"{summary.records:,} records in {summary.objects:,} objects of two trails"
     return f"""\
-Simulated {spec.days} days from {spec.start} of {len(summary.accounts)} accounts, {summary.people} people and \
-{summary.machines} machine roles: {summary.events:,} events, {attacks}.
-  {directory}/logs          {summary.records:,} records in {summary.objects:,} objects of two trails \
-({summary.bytes / 1e6:.0f} MB)
-  {directory}/labels.csv    every call of an intruder; attacks.csv: every attack
-  {directory}/city.mmdb     where the addresses are
+Simulated {spec.days} days from {spec.start}: {len(summary.accounts)} accounts, \
+{summary.people} people, {summary.machines} machine roles;
+{summary.events:,} events, {attacks}.
+  {directory}/logs         {size} ({summary.bytes / 1e6:.0f} MB)
+  {directory}/labels.csv   every call of an intruder
+  {directory}/attacks.csv  every attack
+  {directory}/city.mmdb    where the addresses are
 Next: raretrail run {directory}/logs --geoip_database {directory}/city.mmdb --output OUT"""
 
 
@@ -127,21 +130,9 @@ class Progress:
 
 
 def _specification(args: argparse.Namespace) -> Simulation:
-    names = (
-        "seed",
-        "accounts",
-        "people",
-        "machines",
-        "events",
-        "days",
-        "records_per_object",
-        "rounds",
-        "start",
-        "cover",
-    )
-    return Simulation(
-        **{name: getattr(args, name) for name in names}, attacks=not args.no_attacks
-    )
+    names = ("seed", *COUNTS, "start", "cover")
+    values = {name: getattr(args, name) for name in names}
+    return Simulation(**values, attacks=not args.no_attacks)
 
 
 def _check_directory(directory: Path) -> None:
@@ -149,6 +140,11 @@ def _check_directory(directory: Path) -> None:
         raise ValueError(f"DIR is {directory}, which is a file: name a new or empty directory")
     if directory.is_dir() and any(directory.iterdir()):
         raise ValueError(f"DIR is {directory}, which is not empty: name a new or empty directory")
+
+
+def _unwritable(error: OSError, directory: Path) -> str:
+    place = error.filename or directory
+    return f"{place} cannot be written ({error.strerror}): name a directory that can, with room"
 
 
 def _date(text: str) -> date:

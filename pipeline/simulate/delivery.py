@@ -6,6 +6,7 @@ import gzip
 import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -58,8 +59,8 @@ class Trail:
         limit = self._limit([len(parcel.records) for parcel in parcels])
         chance = stream(self.seed, self.name, "objects", day)
         for parcel in parcels:
-            for records in _divide(chance, parcel.records, limit):
-                self._write(chance, parcel.lane, parcel.time, records)
+            for part in _divide(chance, parcel.records, limit):
+                self._write(chance, parcel.lane, parcel.time, part)
 
     def _pack(
         self, chance: Generator, lane: Lane, records: list[Record], last: bool
@@ -71,23 +72,29 @@ class Trail:
         _, moment = np.unique(times // 20, return_inverse=True)
         lags = 5.0 + chance.exponential(25.0, len(times))[moment]
         slow = chance.random(len(times)) < 0.45
-        lags[slow] += chance.exponential(60.0, slow.sum())
+        lags[slow] += chance.exponential(60.0, int(slow.sum()))
         ready = times + np.minimum(lags, 125.0)
         order = np.argsort(ready, kind="stable")
         ready = ready[order]
-        patient = self.mean > PROMPT
-        least = max(1, self.mean * 4 // 5) if patient else 1
+        least = self._least()
         begin = 0
         while begin < len(order):
             close = float(ready[begin] + min(chance.gamma(2.2, 80.0), 410.0))
             end = max(int(np.searchsorted(ready, close, "right")), begin + least)
-            if end > len(order) and patient and not last:
+            if end > len(order) and least > 1 and not last:
                 self._waiting[lane] = [records[i] for i in order[begin:]]
                 return
             end = min(end, len(order))
             time = max(close, float(ready[end - 1]) + 1.0)
             yield Parcel(lane, time, [records[i][1] for i in order[begin:end]])
             begin = end
+
+    def _least(self) -> int:
+        """The least number of records for which an object waits."""
+        if self.mean <= PROMPT:
+            return 1
+        small = self.records < self.mean * self.objects
+        return round(self.mean * (1.2 if small else 0.8))
 
     def _limit(self, sizes: list[int]) -> int:
         """The largest object today, so that all objects so far have the mean that was asked for."""
@@ -112,7 +119,8 @@ class Trail:
         if folder not in self._folders:
             folder.mkdir(parents=True, exist_ok=True)
             self._folders.add(folder)
-        name = f"{account}_CloudTrail_{region}_{moment:%Y%m%dT%H%MZ}_{letters(chance, 'mixed', 16)}.json.gz"
+        unique = letters(chance, "mixed", 16)
+        name = f"{account}_CloudTrail_{region}_{moment:%Y%m%dT%H%MZ}_{unique}.json.gz"
         text = '{"Records":[' + ",".join(records) + "]}"
         data = gzip.compress(text.encode(), LEVEL, mtime=0)
         write_whole(folder / name, data)
@@ -141,7 +149,7 @@ def _divide(chance: Generator, records: list[str], limit: int) -> Iterator[list[
     edges = np.arange(1, parts) * (len(records) / parts)
     wobble = chance.uniform(-0.25, 0.25, parts - 1) * (len(records) / parts)
     cuts = [0, *np.rint(edges + wobble).astype(int).tolist(), len(records)]
-    for begin, end in zip(cuts, cuts[1:], strict=False):
+    for begin, end in pairwise(cuts):
         if end > begin:
             yield records[begin:end]
 
@@ -156,7 +164,7 @@ def second_trail(volumes: Mapping[Lane, float], share: float, days: int) -> dict
             chosen[lane] = 0
             wanted -= volumes[lane]
             left.remove(lane)
-    if left and wanted > 0.02 * sum(volumes.values()):
-        lane = left[-1]
+    if left and wanted > 0:
+        lane = left[-1]  # the smallest that is too large: from some day on
         chosen[lane] = round(days * (1 - wanted / volumes[lane]))
     return chosen

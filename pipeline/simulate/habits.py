@@ -11,7 +11,7 @@ from numpy.random import Generator
 from pipeline.simulate.catalogue import Action, load_catalogue, load_yaml
 from pipeline.simulate.chance import Floats, about, draw, draw_distinct
 
-MEDIAN: Final = 33.0
+MEDIAN: Final = 28.0
 """Habits of a person of ordinary diligence."""
 FOCUS: Final = 2.2
 """How much likelier the services of the hour are."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from zlib import crc32
 
+from numpy.random import Generator
+
 from pipeline.simulate.catalogue import Action, load_yaml
-from pipeline.simulate.chance import letters, pick, stream
+from pipeline.simulate.chance import letters, pick, stream, uuids
 from pipeline.simulate.places import Atlas, Place, load_atlas
 from pipeline.simulate.spec import Simulation
 
@@ -123,31 +125,31 @@ class Organisation:
         """Put the account's own names where a template has `<word>`."""
         if "<" not in text:
             return text
-        given = {"account": account.id, "account_name": account.name, "region": region, **extra}
+        given = {"account": account.id, "region": region, **extra}
+        chance = stream(self.spec.seed, "fill", account.name, salt)
+        given["uuid"] = uuids(chance, 1)[0]
 
         def own(match: re.Match[str]) -> str:
             word = match[1]
-            if word in given:
-                return given[word]
-            if word == "uuid":
-                return _uuid(f"{self.spec.seed}{account.id}{salt}")
-            names = account.inventory.get(word)
-            return names[crc32(f"{salt}{word}".encode()) % len(names)] if names else match[0]
+            names = account.inventory.get(word, ())
+            chosen = names[crc32(f"{salt}{word}".encode()) % len(names)] if names else match[0]
+            return given.get(word, chosen)
 
-        chance = stream(self.spec.seed, "fill", account.name, salt)
-        return _RANDOM.sub(lambda m: letters(chance, m[1], int(m[2])), _WORD.sub(own, text))
+        return _random(chance, _WORD.sub(own, text))
 
     def _account(self, number: int) -> Account:
-        known = load_yaml("world.yaml")["accounts"]
-        one = known[number] if number < len(known) else {"name": f"sandbox-{number}", "share": 4}
-        chance = stream(self.spec.seed, "account", one["name"])
+        known: Sequence[Mapping[str, Any]] = load_yaml("world.yaml")["accounts"]
+        sandbox: Mapping[str, Any] = {"name": f"sandbox-{number}", "share": 4}
+        one = known[number] if number < len(known) else sandbox
+        name: str = one["name"]
+        chance = stream(self.spec.seed, "account", name)
         digits = "123456789"[int(chance.integers(9))] + letters(chance, "digit", 11)
         inventory = {
-            kind: tuple(_name(chance, pattern, one["name"]) for _ in range(count))
+            kind: tuple(_name(chance, pattern, name) for _ in range(count))
             for kind, (count, pattern) in load_yaml("world.yaml")["inventory"].items()
         }
         region = self.region if chance.random() < 0.75 else pick(chance, MAIN_REGIONS)
-        return Account(one["name"], digits, float(one["share"]), region, inventory)
+        return Account(name, digits, float(one["share"]), region, inventory)
 
 
 _S3_EXTRA: Final = (
@@ -156,14 +158,14 @@ _S3_EXTRA: Final = (
 )
 
 
-def _uuid(text: str) -> str:
-    digits = "".join(f"{crc32(f'{text}{i}'.encode()):08x}" for i in range(4))
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
+def _random(chance: Generator, text: str) -> str:
+    """Put random letters where a template has an alphabet and a number, as in `<hex16>`."""
+    return _RANDOM.sub(lambda match: letters(chance, match[1], int(match[2])), text)
 
 
-def _name(chance: Any, pattern: str, account_name: str) -> str:
+def _name(chance: Generator, pattern: str, account_name: str) -> str:
     world = load_yaml("world.yaml")
     text = pattern.replace("<account_name>", account_name)
     text = text.replace("<word>", pick(chance, world["words"]))
     text = text.replace("<thing>", pick(chance, world["things"]))
-    return _RANDOM.sub(lambda m: letters(chance, m[1], int(m[2])), text)
+    return _random(chance, text)

@@ -23,7 +23,7 @@ FIRST_FAILS: Final = 0.2
 """Share of first tries that fail."""
 WEEKEND: Final = 0.06
 """How much happens on a day of the weekend, beside a working day."""
-PROJECTS: Final = 1 / 1800
+PROJECTS: Final = 1 / 1500
 """Projects begun, a call."""
 STRAY: Final = 0.06
 """Share of sittings in a region that is not the account's."""

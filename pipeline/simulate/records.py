@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from datetime import date
+from functools import cache
 from typing import Final, NamedTuple
 
 from pipeline.simulate.catalogue import DENIED, Action
@@ -11,6 +13,9 @@ from pipeline.simulate.organisation import Account, Body
 
 DAY: Final = 86_400
 GLOBAL_REGION: Final = "us-east-1"
+_EPOCH: Final = date(1970, 1, 1).toordinal()
+_SERVICES: Final = ("amazonaws.com", "AWS Internal")
+"""Endings of what stands for an address where AWS itself calls."""
 
 
 class Step(NamedTuple):
@@ -36,14 +41,15 @@ class Call(NamedTuple):
     agent: str
     body: Body
     error: tuple[str, str] | None = None
+    """Code and words; the code `Failure` is a failed sign-in, which has words only."""
     shared: str = ""
     """sharedEventID: several accounts record the same call."""
     step: Step | None = None
 
 
-def called_region(action: Action, region: str) -> str:
-    """The region that answers."""
-    return GLOBAL_REGION if action.everywhere else region
+def called_region(call: Call) -> str:
+    """The region that answers, and records."""
+    return GLOBAL_REGION if call.action.everywhere else call.region
 
 
 def stamp(seconds: float) -> str:
@@ -57,44 +63,43 @@ def stamp(seconds: float) -> str:
 def render(call: Call, event_id: str, request_id: str) -> str:
     """The record, in JSON."""
     action, caller, body = call.action, call.caller, call.body
-    region = called_region(action, call.region)
-    error, response, note = "", body.response, body.additional
-    if call.error:
-        error = _error(call)
-        response = response if action.service == "signin" else "null"
-    by_service = not call.address[-1].isalnum() or call.address.endswith((".com", "Internal"))
+    region = called_region(call)
+    error = _error(call) if call.error else ""
+    # A failed call has no answer, but a sign-in has one that says so.
+    response = "null" if call.error and action.name != "ConsoleLogin" else body.response
+    note = f'"additionalEventData":{body.additional},' if body.additional else ""
+    resources = f'"resources":{body.resources},' if body.resources else ""
+    shared = f'"sharedEventID":"{call.shared}",' if call.shared else ""
+    tls = "" if call.address.endswith(_SERVICES) else _tls(action, region)
+    console = ',"sessionCredentialFromConsole":"true"' if caller.console else ""
     return (
         f'{{"eventVersion":"{action.version}","userIdentity":{caller.identity},'
         f'"eventTime":"{stamp(call.time)}","eventSource":"{action.service}.amazonaws.com",'
         f'"eventName":"{action.name}","awsRegion":"{region}","sourceIPAddress":"{call.address}",'
         f'"userAgent":"{call.agent.replace("<command>", action.command)}",{error}'
-        f'"requestParameters":{body.request},"responseElements":{response},'
-        + (f'"additionalEventData":{note},' if note else "")
-        + f'"requestID":"{request_id}","eventID":"{event_id}",'
-        f'"readOnly":{"true" if action.read else "false"},'
-        + (f'"resources":{body.resources},' if body.resources else "")
-        + f'"eventType":"{body.kind}","managementEvent":true,'
-        f'"recipientAccountId":"{call.account.id}",'
-        + (f'"sharedEventID":"{call.shared}",' if call.shared else "")
-        + '"eventCategory":"Management"'
-        + ("" if by_service else _tls(action, region))
-        + (',"sessionCredentialFromConsole":"true"}' if caller.console else "}")
+        f'"requestParameters":{body.request},"responseElements":{response},{note}'
+        f'"requestID":"{request_id}","eventID":"{event_id}",'
+        f'"readOnly":{"true" if action.read else "false"},{resources}'
+        f'"eventType":"{body.kind}","managementEvent":true,'
+        f'"recipientAccountId":"{call.account.id}",{shared}'
+        f'"eventCategory":"Management"{tls}{console}}}'
     )
 
 
 def _error(call: Call) -> str:
     code, words = call.error or ("", "")
-    action = call.action
-    if not words or code in DENIED:
-        name = f"{action.service}:{action.name}"
+    if code == "Failure":
+        return f'"errorMessage":{json.dumps(words)},'
+    if code in DENIED or not words:
+        name = f"{call.action.service}:{call.action.name}"
         words = (
-            f"{words + ' ' if words else ''}User: {call.caller.arn} is not authorized to perform: {name}"
-            f" because no identity-based policy allows the {name} action"
-        )
-    code = f'"errorCode":"{code}",' if code != "Failure" else ""
-    return f'{code}"errorMessage":{json.dumps(words)},'
+            f"{words} User: {call.caller.arn} is not authorized to perform: {name} "
+            f"because no identity-based policy allows the {name} action"
+        ).strip()
+    return f'"errorCode":"{code}","errorMessage":{json.dumps(words)},'
 
 
+@cache
 def _tls(action: Action, region: str) -> str:
     host = action.service if action.everywhere else f"{action.service}.{region}"
     return (
@@ -103,13 +108,6 @@ def _tls(action: Action, region: str) -> str:
     )
 
 
-_DATES: dict[int, str] = {}
-
-
+@cache
 def _date(day: int) -> str:
-    text = _DATES.get(day)
-    if text is None:
-        from datetime import date
-
-        text = _DATES[day] = date.fromordinal(719_163 + day).isoformat()
-    return text
+    return date.fromordinal(_EPOCH + day).isoformat()

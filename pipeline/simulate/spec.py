@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
+from typing import Final
 
-COVERS = ("mixed", "alone", "busy", "camouflaged")
+COVERS: Final = ("mixed", "alone", "busy", "camouflaged")
+COUNTS: Final = (
+    "accounts",
+    "people",
+    "machines",
+    "days",
+    "events",
+    "records_per_object",
+    "rounds",
+)
 
 
 @dataclass(frozen=True)
@@ -36,18 +46,10 @@ class Simulation:
     (3, 5 or 10 calls that the victim makes often among theirs), or `mixed`: each in turn."""
 
     def __post_init__(self) -> None:
-        for name, least in (
-            ("accounts", 1),
-            ("people", 1),
-            ("machines", 1),
-            ("days", 1),
-            ("events", 1),
-            ("records_per_object", 1),
-            ("rounds", 1),
-        ):
+        for name in COUNTS:
             value = getattr(self, name)
-            if value < least:
-                raise ValueError(f"{name} is {value}: it must be at least {least}")
+            if value < 1:
+                raise ValueError(f"{name} is {value}: it must be at least 1")
         if self.seed < 0:
             raise ValueError(f"seed is {self.seed}: it must not be negative")
         if self.cover not in COVERS:
@@ -56,9 +58,7 @@ class Simulation:
     @property
     def epoch(self) -> int:
         """The first second, since 1970."""
-        return int(
-            datetime(self.start.year, self.start.month, self.start.day, tzinfo=UTC).timestamp()
-        )
+        return int(datetime.combine(self.start, time(), UTC).timestamp())
 
 
 @dataclass

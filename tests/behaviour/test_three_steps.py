@@ -276,6 +276,23 @@ def test_timer_and_state_names_are_unique_in_the_graph(tmp_path: Path) -> None:
     assert sorted(states) == ["score_pending", "select_pending", "weigh_pending"]
 
 
+def test_what_keyed_steps_receive_is_bytes_to_every_runner(tmp_path: Path) -> None:
+    """DESIGN.md §5: no pickled coder. A key in a pickled coder is another key elsewhere."""
+    components = job_graph(tmp_path).to_runner_api().components
+    coders = {}
+    for transform in components.transforms.values():
+        if transform.spec.urn == "beam:transform:pardo:v1":
+            payload = beam_runner_api_pb2.ParDoPayload.FromString(transform.spec.payload)
+            for timer in payload.timer_family_specs:
+                (received,) = transform.inputs.values()
+                pair = components.coders[components.pcollections[received].coder_id]
+                coders[timer] = [
+                    components.coders[part].spec.urn for part in pair.component_coder_ids
+                ]
+    typed = ["beam:coder:bytes:v1"] * 2
+    assert coders == dict.fromkeys(["ts-score_due", "ts-weigh_due", "ts-select_due"], typed)
+
+
 class _Steps(PipelineVisitor):
     """Finds the keyed steps, and what follows what."""
 

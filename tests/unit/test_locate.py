@@ -2,6 +2,7 @@
 
 import csv
 
+import maxminddb
 import pytest
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
@@ -181,6 +182,12 @@ def test_broken_and_foreign_files_are_refused_in_one_line(tmp_path, flat):
 def test_fixtures_that_must_be_refused(geoip, name, problem):
     with pytest.raises(CityDatabaseError, match=problem):
         check(str(geoip / f"{name}.mmdb"))
+
+
+def test_damage_found_later_is_told_and_not_taken_for_a_place(geoip, monkeypatch):
+    monkeypatch.setattr(locate, "_open", maxminddb.open_database)
+    with pytest.raises(CityDatabaseError, match="damaged"):
+        Locator(str(geoip / "GeoIP2-City-Test-Broken-Double-Format.mmdb"))["81.2.69.144"]
 
 
 @pytest.mark.parametrize("name", ["GeoIP2-City-Test", "GeoLite2-City-Test"])

@@ -11,7 +11,7 @@ import pytest
 from made import document, encode, lines, record, zipped
 
 from schemas.event import RAW_LIMIT
-from transforms import gunzip, pieces, read, unwrap
+from transforms import gunzip, pieces, read, scan, unwrap
 from transforms.parse import canonical
 from transforms.read import ObjectReader, raw_record
 
@@ -21,11 +21,15 @@ BOM = b"\xef\xbb\xbf"
 BOMB = b"[" * 100_000 + b"]" * 100_000
 
 
-def read_all(data, reader=None):
-    """What `read` gives, having checked that it closes and that a stream gives the same."""
-    reader = reader or ObjectReader()
+def read_all(data):
+    """What `read` gives, having checked that it closes, and that a stream gives the same and so
+    does a reader that is never quick.
+    """
+    reader = ObjectReader()
     reading = reader.read("o", data)
     assert reading.records == len(reading.events) + len(reading.dead)
+    with patch.object(read._Gathering, "take", lambda self, raw: False):
+        assert ObjectReader().read("o", data) == reading
     parts = list(reader.read_stream("o", io.BytesIO(data)))
     assert [event for part in parts for event in part.events] == reading.events
     assert [letter for part in parts for letter in part.dead] == reading.dead
@@ -120,6 +124,21 @@ def test_a_record_without_an_id_is_found_by_its_hash():
         found = raw_record(zipped(data), event.id)
         assert found == canonical(encode(nameless))
         assert "é" in found.decode()
+
+
+def test_a_record_may_lie_in_eight_envelopes():
+    assert ids(b'{"detail": ' * 8 + encode(ONE) + b"}" * 8) == IDS[:1]
+    assert ids(b'{"detail": ' * 7 + document(ONE, TWO, THREE) + b"}" * 7) == IDS
+
+
+def test_what_has_a_time_or_an_action_is_a_record_whatever_else_it_has():
+    for change in ({"Records": [TWO]}, {"detail": TWO}, {"event.original": TEXT_TWO}):
+        for value in (ONE | change, change | ONE):
+            assert ids(encode(value)) == ids(document(value)) == IDS[:1]
+    for nothing in ({"eventTime": None}, {"eventName": None}, {"detail": None, "logEvents": None}):
+        assert ids(encode(nothing | {"Records": [ONE, TWO, THREE]})) == IDS
+    (letter,) = read_all(encode({"eventTime": "x", "Records": [ONE]})).dead
+    assert "eventTime" in letter.reason
 
 
 def test_a_record_is_not_found_in_what_cannot_be_read():
@@ -230,6 +249,15 @@ def test_lines_before_a_cut_survive():
     assert "ends early" in letter.reason
 
 
+def test_all_text_before_a_cut_is_given_however_small_the_chunks(monkeypatch):
+    compressor = zlib.compressobj(wbits=31)
+    data = compressor.compress(b"x" * 100_000) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    monkeypatch.setattr(gunzip, "_CHUNK", 1000)
+    stream = gunzip.Inflated(io.BytesIO(data))
+    assert b"".join(stream) == b"x" * 100_000
+    assert "ends early" in stream.problem
+
+
 def test_a_bomb_is_refused_whole_for_its_output(monkeypatch):
     for module in (pieces, unwrap):
         monkeypatch.setattr(module, "TEXT_LIMIT", 1 << 20)
@@ -322,6 +350,7 @@ BAD_RECORDS = {
     "log message of words": encode(subscription("START RequestId")),
     "Elastic document of words": encode({"event": {"original": "words"}}),
     "nine envelopes": b'{"detail": ' * 9 + encode(record()) + b"}" * 9,
+    "eight and Records": b'{"detail": ' * 8 + document(record()) + b"}" * 8,
 }
 
 
@@ -397,6 +426,22 @@ def test_bad_lines_cost_only_themselves():
     assert [event.id for event in read_all(many).events] == IDS
 
 
+def test_a_bad_value_among_concatenated_ones_costs_only_itself():
+    two, three = (encode({**each, "requestParameters": {}}) for each in (TWO, THREE))
+    for bad in (b'{"a": {"b": 1}', b'{"a": [}', b'{"a": "x}'):
+        data = lines(ONE) + bad + two + three
+        reading = read_all(data)
+        assert [event.id for event in reading.events] == IDS, bad
+        assert [letter.raw for letter in reading.dead] == [bad]
+
+
+def test_a_string_ends_with_its_line():
+    parts = [encode(ONE), b'{"a": "', encode(TWO), b"}", encode(THREE)]
+    reading = read_all(b"\n".join(parts))
+    assert [event.id for event in reading.events] == IDS
+    assert [letter.raw for letter in reading.dead] == [parts[1], parts[3]]
+
+
 def test_garbage_behind_a_document_is_not_silent():
     for data in (
         document(ONE, TWO, THREE) + b"x",
@@ -409,6 +454,25 @@ def test_garbage_behind_a_document_is_not_silent():
     reading = read_all(tail)
     assert [event.id for event in reading.events] == IDS
     assert [letter.raw for letter in reading.dead] == [b', "a": NaN}']
+    assert [letter.raw for letter in read_all(b'{"Records":[ ], "a": NaN}').dead] == [
+        b', "a": NaN}'
+    ]
+
+
+def test_many_bad_lines_take_no_more_than_linear_work(monkeypatch):
+    work = []
+
+    def counting(text, at, end):
+        work.append(end - at)
+        return extent(text, at, end)
+
+    extent = unwrap.extent
+    monkeypatch.setattr(unwrap, "extent", counting)
+    for bad in (b"{\n" * 2000, b'{"a":{}{' * 2000, b"[{" * 2000):
+        text = bad + b"\n" + lines(ONE, TWO, THREE)
+        work.clear()
+        assert [event.id for event in read_all(text).events] == IDS
+        assert sum(work) < 50 * len(text)
 
 
 def test_commas_too_many():
@@ -424,6 +488,22 @@ def test_a_list_so_dense_that_it_would_fill_the_memory_is_read_all_the_same():
         reading = read_all(data)
     assert [event.id for event in reading.events] == IDS[:1]
     assert len(reading.dead) == 1000
+
+
+def test_of_a_list_without_measure_the_rest_is_one_dead_letter(monkeypatch):
+    monkeypatch.setattr(scan, "ELEMENTS_LIMIT", 10)
+    data = b'{"Records":[' + encode(ONE) + b",0" * 1000 + b"]}"
+    reading = read_all(data)
+    assert [event.id for event in reading.events] == IDS[:1]
+    assert len(reading.dead) == 10
+    assert reading.dead[-1].raw == b",".join([b"0"] * 991) + b"]"
+
+
+def test_what_is_within_a_broken_value_within_another_goes_with_it():
+    broken = b'{"Records":[' + encode(TWO) + b", NaN]}"
+    reading = read_all(b'{"Records":[' + encode(ONE) + b"," + broken + b"]}")
+    assert [event.id for event in reading.events] == IDS[:1]
+    assert [letter.raw for letter in reading.dead] == [broken]
 
 
 def test_of_very_many_dead_letters_the_rest_becomes_one(monkeypatch):
@@ -451,7 +531,7 @@ def test_a_source_that_gives_little_at_a_time():
             return super().read(min(size, 3))
 
     data = gzip.compress(lines(ONE, TWO, THREE))
-    (reading, _) = ObjectReader().read_stream("o", Slow(data))
+    (reading,) = ObjectReader().read_stream("o", Slow(data))
     assert [event.id for event in reading.events] == IDS
 
 

@@ -17,7 +17,6 @@ import pytest
 from pipeline.rules import load_rules
 from schemas.alert import alert_document
 from schemas.anomaly import ANOMALY, Candidate, Habit, Profile, anomaly
-from schemas.codec import record_of
 from schemas.rule import Rule
 from schemas.slice import Cell, Evidence
 
@@ -85,7 +84,7 @@ def test_the_queries_of_a_guide_find_something(index: int, tmp_path: Path) -> No
     document = alert_document(rule, found, found.firing, 1, [json.dumps(RECORD).encode()])
     (out / "alerts.ndjson").write_text(json.dumps(document) + "\n")
     with (out / "anomalies" / "anomalies-0.avro").open("wb") as stream:
-        fastavro.writer(stream, ANOMALY.schema, [record_of(found)])
+        fastavro.writer(stream, ANOMALY.schema, [ANOMALY.read(ANOMALY.encode(found))])
     (tmp_path / "AWSLogs").mkdir()
     with gzip.open(tmp_path / "AWSLogs" / "o.json.gz", "wt") as text:
         json.dump({"Records": [RECORD]}, text)

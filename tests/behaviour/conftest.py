@@ -1,0 +1,39 @@
+"""One town and one run over it, which many tests look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from town import Call, Done, calls, raretrail_run, write_cities, write_tree
+
+
+@dataclass(frozen=True)
+class Town:
+    """The town's logs, its city database, and what is known of it."""
+
+    logs: Path
+    cities: Path
+    calls: list[Call]
+    delivered: list[list[Call]]
+    """The calls of each object; two trails deliver some of them twice."""
+
+    @property
+    def deliveries(self) -> list[Call]:
+        return [call for part in self.delivered for call in part]
+
+
+@pytest.fixture(scope="session")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Town:
+    folder = tmp_path_factory.mktemp("town")
+    made = calls()
+    delivered = write_tree(folder / "logs", made)
+    return Town(folder / "logs", write_cities(folder / "city.mmdb"), made, delivered)
+
+
+@pytest.fixture(scope="session")
+def done(town: Town, tmp_path_factory: pytest.TempPathFactory) -> Done:
+    """The run over the whole town."""
+    output = tmp_path_factory.mktemp("done") / "out"
+    return raretrail_run(output, town.logs, "--geoip_database", town.cities)
