@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from schemas.counts import LATEST, nested
 from schemas.event import SLICE_MS
-from schemas.rule import Rule
+from schemas.rule import Rule, detectors
 from schemas.selection import Selection
 from schemas.words import iso
 
@@ -27,7 +27,9 @@ def run_document(
     ids = {rule.uuid: rule.id for rule in rules}
     chosen = sorted(selections, key=lambda s: (s.firing, s.rule_id))
     accounting = _accounting(header["listing"], counts)
-    gaps = unclosed(accounting)
+    accounting["alerts"] = _selected(counts, chosen, ids)
+    names = [detector.name for detector in detectors(rules)]
+    gaps = unclosed(accounting, names)
     return {
         "accounting": {**accounting, "closes": not gaps, "gaps": gaps},
         "configuration": header["configuration"],
@@ -51,11 +53,16 @@ def _accounting(listing: Mapping[str, Any], counts: Mapping[str, int]) -> dict[s
         "records": records,
         "detectors": detectors,
         "cells": tree.get("cells", {}),
+        "weighed": tree.get("weighed", {}),
     }
 
 
-def unclosed(accounting: Mapping[str, Any]) -> list[str]:
-    """The equations of DESIGN.md §2 that do not hold, each in words; none in a sound run."""
+def unclosed(accounting: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """The equations that do not hold, each in words; none in a sound run.
+
+    `names` are the detectors that ran. A step whose figures are missing altogether has lost them:
+    it counts as having counted nothing.
+    """
     gaps = []
 
     def equal(what: str, left: int, right: int) -> None:
@@ -67,12 +74,37 @@ def unclosed(accounting: Mapping[str, Any]) -> list[str]:
     equal(
         "records read = " + " + ".join(_RECORDS), records["read"], sum(map(records.get, _RECORDS))
     )
-    for name, detector in accounting["detectors"].items():
-        parts = detector["without_its_fields"] + detector["counted"]
-        equal(f"{name}: events = without its fields + counted", detector["events"], parts)
-    for name, cells in accounting["cells"].items():
-        equal(f"{name}: cells = judged", cells["cells"], cells["judged"])
+    for name in names:
+        detector = accounting["detectors"].get(name, {})
+        cells = accounting["cells"].get(name, {})
+        counted = detector.get("counted", 0)
+        parts = detector.get("without_its_fields", 0) + counted
+        equal(f"{name}: events = without its fields + counted", records["events"], parts)
+        equal(f"{name}: cells = judged", cells.get("cells", 0), cells.get("judged", 0))
+        equal(f"{name}: events, hence cells", bool(counted), bool(cells.get("cells", 0)))
+        weighed = accounting["weighed"].get(name, 0)
+        equal(f"{name}: candidates = weighed", cells.get("candidates", 0), weighed)
+    for name, rule in accounting["alerts"].items():
+        equal(f"{name}: alertable = selected from", rule["alertable"], rule["selected_from"])
+        parts = rule["alerts"] + rule["suppressed"] + rule["expired"]
+        equal(f"{name}: alertable = alerts + suppressed + expired", rule["alertable"], parts)
     return gaps
+
+
+def _selected(
+    counts: Mapping[str, int], selections: Sequence[Selection], ids: Mapping[str, str]
+) -> dict[str, dict[str, int]]:
+    """By rule: anomalies that may alert, and what became of them."""
+    return {
+        rule: {
+            "alertable": counts.get(f"alertable|{rule}", 0),
+            "selected_from": sum(s.new for s in selections if s.rule_id == uuid),
+            "alerts": sum(len(s.alerts) for s in selections if s.rule_id == uuid),
+            "suppressed": sum(len(s.suppressed) for s in selections if s.rule_id == uuid),
+            "expired": sum(len(s.expired) for s in selections if s.rule_id == uuid),
+        }
+        for uuid, rule in ids.items()
+    }
 
 
 def _firing(selection: Selection, rule: str) -> dict[str, Any]:

@@ -39,12 +39,15 @@ def config_tokens(path: Path, parser: argparse.ArgumentParser, given: Collection
     for key, value in values.items():
         flag = underscored(f"--{key}")
         if key == INPUTS:
-            tokens += [] if INPUTS in given else _texts(path, key, value)
+            found, name = _texts(path, key, value), INPUTS
         elif flag not in actions or flag in ("--config", "--help"):
             names = [*(name.lstrip("-") for name in actions if name != "--config"), INPUTS]
             raise UsageError(f"--config {path}: {key}: no such option{nearest(key, names)}")
-        elif actions[flag].dest not in given:
-            tokens += _option_tokens(path, key, value, actions[flag], flag)
+        else:
+            found = _option_tokens(path, key, value, actions[flag], flag)
+            name = actions[flag].dest
+        if name not in given:
+            tokens += found
     return tokens
 
 

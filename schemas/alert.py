@@ -47,13 +47,13 @@ def alert_document(
         "kibana.alert.rule.references": list(rule.references),
         "kibana.alert.rule.false_positives": list(rule.false_positives),
         "kibana.alert.rule.note": rule.guide,
-        **_ecs(found),
+        **_ecs(found, rule.detector.by_field),
         "raretrail": _ours(rule, found, fired, rank, bodies),
     }
     return document
 
 
-def _ecs(found: Anomaly) -> dict[str, Any]:
+def _ecs(found: Anomaly, by_field: str) -> dict[str, Any]:
     """What the cell says, under ECS names; several values are a list, none is a missing field."""
     cell, evidence = found.cell, found.cell.evidence
     fields: dict[str, Any] = {}
@@ -68,9 +68,8 @@ def _ecs(found: Anomaly) -> dict[str, Any]:
             node = node.setdefault(part, {})
         node.setdefault(leaf, distinct[0] if len(distinct) == 1 else distinct)
 
-    for name, value in found.entity.items():
+    for name, value in (*found.entity.items(), (by_field, found.action)):
         put(name, [value])
-    put("event.action", [found.action])
     put("event.provider", [e.provider for e in evidence])
     put("event.outcome", ["failure" if cell.failed else "success"])
     put("user.name", user_names(cell.users))

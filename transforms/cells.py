@@ -9,9 +9,9 @@ from typing import Final
 
 from schemas.entity import ORGANISATION, Entity, EntityKey, entity_text
 from schemas.event import FIELDS, SLICE_MS, Event, EventBatch
+from schemas.packing import Context, Packer
 from schemas.rule import Detector
 from schemas.slice import EVIDENCE, smallest
-from schemas.slices import Context, Packer
 
 _TEXT: Final = 256
 """Most characters of one string of evidence."""

@@ -30,6 +30,7 @@ class WeighFold:
     """
 
     def __init__(self, rules: tuple[Rule, ...]) -> None:
+        self._names = {rule.detector.key: rule.detector.name for rule in reversed(rules)}
         self._rules: dict[str, list[Rule]] = {}
         for rule in rules:
             self._rules.setdefault(rule.detector.key, []).append(rule)
@@ -48,12 +49,14 @@ class WeighFold:
     ) -> Iterator[tuple[str, Any]]:
         """An anomaly for each rule of a candidate's detector; those that may alert by rule, too."""
         for candidate in items:
+            state.counts[f"weighed|{self._names[candidate.detector]}"] += 1
             for rule in self._rules[candidate.detector]:
                 found = anomaly(candidate, rule.uuid)
                 data = ANOMALY.encode(found)
                 state.counts[f"anomalies|{rule.id}"] += 1
                 yield "anomalies", data
                 if found.score is not None and found.score >= rule.threshold:
+                    state.counts[f"alertable|{rule.id}"] += 1
                     yield "alertable", (rule.uuid.encode(), data)
 
     def due(self, state: ScopeFold) -> int | None:

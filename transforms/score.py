@@ -35,6 +35,7 @@ class EntityFold:
     pending: dict[int, Group] = field(default_factory=dict)
     cells: int = 0
     judged: int = 0
+    candidates: int = 0
     distinct_events: int = 0
 
 
@@ -65,6 +66,7 @@ class ScoreFold:
         for slice_, actions in sorted(known.items()):
             state.judged += len(actions)
             for candidate in _judge(state, slice_, actions, firing):
+                state.candidates += 1
                 yield "candidates", (state.key.scope.encode(), CANDIDATE.encode(candidate))
 
     def due(self, state: EntityFold) -> int | None:
@@ -78,6 +80,7 @@ class ScoreFold:
             f"entities|{name}": 1,
             f"cells|{name}|cells": state.cells,
             f"cells|{name}|judged": state.judged,
+            f"cells|{name}|candidates": state.candidates,
             f"cells|{name}|distinct_events": state.distinct_events,
             f"{LATEST}slice": state.history.latest,
         }

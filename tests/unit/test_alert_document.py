@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from factory import ACCOUNT, BY_CITY, anomaly, at, cell, detector, hash_of, rule
 from made import assumed_role, document, encode, lines, record, zipped
 
@@ -471,8 +472,10 @@ def chosen(*anomalies: Anomaly) -> bytes:
 
 def describe(data: bytes) -> list[dict[str, Any]]:
     function = _DescribeAlerts((RULE,))
-    function.setup()
-    return [json.loads(line) for _, _, lines_ in function.process(data) for line in lines_]
+    function.start_bundle()
+    function.process(data, MIN_TIMESTAMP)
+    described = [windowed.value for windowed in function.finish_bundle()]
+    return [json.loads(line) for _, _, lines_ in described for line in lines_]
 
 
 @pytest.mark.parametrize(
