@@ -20,7 +20,6 @@ LIMIT: Final = 0.035
 """At this probability and above nothing is an anomaly."""
 _FLOOR: Final = 2.2e-308
 _SPREAD: Final = 1.05
-_MOST_PARTS: Final = 7
 
 Floats = NDArray[np.float64]
 
@@ -54,7 +53,7 @@ def probability(masses: Floats, mass: float) -> float:
 
 
 def _parts(total: float) -> int:
-    return _MOST_PARTS if total <= 100 else 5 if total <= 1000 else 3 if total <= 10000 else 1
+    return 7 if total <= 100 else 5 if total <= 1000 else 3 if total <= 10000 else 1
 
 
 def _slice_means(mass: float, total: float, parts: int) -> Floats:
@@ -124,13 +123,14 @@ class Window:
             return {}
         ranked = np.sort(history.masses())
         sums = np.append(0.0, np.cumsum(ranked))
+        hopeless = LIMIT * _parts(0.99 * total) * total  # p ≥ Q/k, as in `probability`
         known: dict[float, float] = {}
         found: dict[str, float] = {}
         for action, mass in rarest.items():
             if mass not in known:
-                curve = sums[np.searchsorted(ranked, mass, side="right")] + 1
-                impossible = curve >= LIMIT * _MOST_PARTS * total  # p ≥ Q/k, as in `probability`
-                known[mass] = 1.0 if impossible else probability(*history.masses_with(action))
+                below = sums[np.searchsorted(ranked, mass, side="right")] + 1
+                possible = below < hopeless
+                known[mass] = probability(*history.masses_with(action)) if possible else 1.0
             if known[mass] < LIMIT:
                 found[action] = known[mass]
         return found

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.random import Generator
 
 from pipeline.simulate.catalogue import load_catalogue, load_yaml, serialise
-from pipeline.simulate.chance import draw, letters, pick, stream, uuids
+from pipeline.simulate.chance import Floats, draw, letters, pick, stream, uuids
 from pipeline.simulate.identity import (
     Caller,
     access_key,
@@ -61,9 +61,9 @@ class Background:
         """Spread so many calls evenly over the days."""
         self._per_day = calls / self.spec.days
 
-    def lanes(self) -> dict[tuple[str, str], float]:
-        """Which share of its calls each account and region records."""
-        return {(self.account.id, self.region): 1.0}
+    def volumes(self) -> dict[str, Floats]:
+        """How many calls each account will record, day by day."""
+        return {self.account.id: np.full(self.spec.days, self._per_day)}
 
     def calls(self, day: int) -> list[Call]:
         """What happens on a day; days are asked for in order."""
@@ -89,7 +89,7 @@ class Background:
         made += [self._tasks[i](chance, at) for at, i in zip(times.tolist(), tasks, strict=True)]
         return made
 
-    def _collect(self) -> tuple[list[Task], np.ndarray[Any, np.dtype[np.float64]]]:
+    def _collect(self) -> tuple[list[Task], Floats]:
         """All that can happen, and how likely each is."""
         kinds: dict[str, Callable[..., Call]] = {
             "services": self._service,

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.random import Generator
 
-from pipeline.simulate.chance import letters, stream
+from pipeline.simulate.chance import Floats, letters, stream
 
 Lane = tuple[str, str]
 """An account and a region: each has its own objects."""
@@ -35,14 +35,14 @@ class Parcel(NamedTuple):
 
 
 class Trail:
-    """A trail, which delivers the records of its lanes to a bucket of its own."""
+    """A trail, which delivers the records of its accounts to a bucket of its own."""
 
     def __init__(
-        self, seed: int, name: str, root: Path, lanes: Mapping[Lane, int] | None, mean: int
+        self, seed: int, name: str, root: Path, accounts: Mapping[str, int] | None, mean: int
     ) -> None:
-        """`lanes` says from which day on each is recorded; None records all."""
+        """`accounts` says from which day on each is recorded; None records all."""
         self.seed, self.name, self.root = seed, name, root
-        self.lanes, self.mean = lanes, mean
+        self.accounts, self.mean = accounts, mean
         self.records = self.objects = self.bytes = 0
         self._waiting: dict[Lane, list[Record]] = {}
         self._folders: set[Path] = set()
@@ -51,7 +51,7 @@ class Trail:
         """Write a day's records; what an object still has room for may wait for the next day."""
         parcels: list[Parcel] = []
         for lane in sorted({*lanes, *self._waiting}):
-            if self.lanes is not None and self.lanes.get(lane, day + 1) > day:
+            if self.accounts is not None and self.accounts.get(lane[0], day + 1) > day:
                 continue
             chance = stream(self.seed, self.name, *lane, day)
             records = self._waiting.pop(lane, []) + lanes.get(lane, [])
@@ -154,17 +154,21 @@ def _divide(chance: Generator, records: list[str], limit: int) -> Iterator[list[
             yield records[begin:end]
 
 
-def second_trail(volumes: Mapping[Lane, float], share: float, days: int) -> dict[Lane, int]:
-    """Lanes that a second trail records, and from which day, so that it repeats a share of all."""
-    wanted = share * sum(volumes.values())
-    chosen: dict[Lane, int] = {}
-    left = sorted(volumes, key=lambda lane: (-volumes[lane], lane))
-    for lane in list(left):
-        if volumes[lane] <= wanted:
-            chosen[lane] = 0
-            wanted -= volumes[lane]
-            left.remove(lane)
-    if left and wanted > 0:
-        lane = left[-1]  # the smallest that is too large: from some day on
-        chosen[lane] = round(days * (1 - wanted / volumes[lane]))
+def second_trail(volumes: Mapping[str, Floats], share: float) -> dict[str, int]:
+    """Accounts that have a second trail, and from which day, so that it repeats a share of all.
+
+    `volumes` is what each account will record, day by day.
+    """
+    total = {account: float(volume.sum()) for account, volume in volumes.items()}
+    wanted = share * sum(total.values())
+    chosen: dict[str, int] = {}
+    for account in sorted(total, key=lambda account: (-total[account], account)):
+        if total[account] <= wanted:
+            chosen[account] = 0
+            wanted -= total[account]
+    left = [account for account in total if account not in chosen]
+    if left:
+        account = min(left, key=lambda account: (total[account], account))
+        still = np.append(np.cumsum(volumes[account][::-1])[::-1], 0.0)
+        chosen[account] = int(np.argmin(np.abs(still - wanted)))
     return chosen

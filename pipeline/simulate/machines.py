@@ -67,9 +67,9 @@ class Machine:
         count = int(chance.poisson(NEW_PER_CALL * calls))
         self._lessons = sorted(chance.uniform(0, self.spec.days, count).tolist())
 
-    def lanes(self) -> dict[tuple[str, str], float]:
-        """Which share of its calls each account and region records."""
-        return {(self.account.id, self.account.region): 1.0}
+    def volumes(self) -> dict[str, Floats]:
+        """How many calls each account will record, day by day."""
+        return {self.account.id: np.array(self._per_day)}
 
     def calls(self, day: int) -> list[Call]:
         """What it does on a day; days are asked for in order."""

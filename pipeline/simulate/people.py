@@ -49,6 +49,7 @@ class Sitting(NamedTuple):
 
     begin: float
     calls: int
+    access: Access
     project: int
     """How many of the calls are of a field that is new to the person."""
 
@@ -128,14 +129,17 @@ class Person:
             new = 0
             if chance.random() < size * PROJECTS:
                 new = min(int(about(chance, 5.0, 0.5, 3, 14)), size // 3)
-            self.sittings[day].append(Sitting(begin, size, new))
+            self.sittings[day].append(Sitting(begin, size, self.way_in(chance), new))
         for sittings in self.sittings:
-            sittings.sort()
+            sittings.sort(key=lambda sitting: sitting.begin)
 
-    def lanes(self) -> dict[tuple[str, str], float]:
-        """Which share of this person's calls each account and region records, about."""
-        total = sum(access.weight for access in self.accesses)
-        return {(a.account.id, a.account.region): a.weight / total for a in self.accesses}
+    def volumes(self) -> dict[str, Floats]:
+        """How many calls each account will record, day by day."""
+        found = {access.account.id: np.zeros(self.spec.days) for access in self.accesses}
+        for day, sittings in enumerate(self.sittings):
+            for sitting in sittings:
+                found[sitting.access.account.id][day] += sitting.calls
+        return found
 
     def calls(self, day: int) -> list[Call]:
         """What this person does on a day; days are asked for in order."""
@@ -146,7 +150,7 @@ class Person:
         return made
 
     def _sit(self, chance: Generator, day: int, sitting: Sitting) -> list[Call]:
-        access, tool = self.way_in(chance), pick(chance, TOOLS, self.tools)
+        access, tool = sitting.access, pick(chance, TOOLS, self.tools)
         region = access.account.region
         if chance.random() < STRAY:
             region = pick(chance, ("us-east-1", "eu-central-1", "eu-west-1"))

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from pipeline.simulate.attacks import Intruders
 from pipeline.simulate.background import Background
-from pipeline.simulate.chance import shares, stream, uuids
+from pipeline.simulate.chance import Floats, shares, stream, uuids
 from pipeline.simulate.delivery import Lane, Record, Trail, second_trail, write_whole
 from pipeline.simulate.labels import Row, attacks_table, label, labels_table
 from pipeline.simulate.machines import Machine
@@ -71,7 +71,7 @@ def simulate(
 def _trails(spec: Simulation, life: _Life, logs: Path) -> list[Trail]:
     """The organisation's own trail, and one that some accounts had before it."""
     own = logs / "trail-a" / "AWSLogs" / life.organisation.id
-    older = second_trail(life.volumes, REPEATED, spec.days)
+    older = second_trail(life.volumes, REPEATED)
     mean = spec.records_per_object
     return [
         Trail(spec.seed, "trail-a", own, None, mean),
@@ -88,8 +88,8 @@ class _Life:
         people = [Person(self.organisation, i) for i in range(spec.people)]
         machines = [Machine(self.organisation, i) for i in range(spec.machines)]
         accounts = [Background(self.organisation, each) for each in self.organisation.accounts]
-        self.volumes: dict[Lane, float] = defaultdict(float)
-        """What each account and region will record, about."""
+        self.volumes: dict[str, Floats] = {}
+        """What each account will record, day by day."""
         total = shares(spec.events, (PEOPLE, MACHINES, BACKGROUND))
         self._plan(total[0], people, [person.level for person in people])
         self._plan(total[1], machines, [machine.level for machine in machines])
@@ -114,8 +114,8 @@ class _Life:
         """Give everybody their share of the events."""
         for actor, calls in zip(actors, shares(total, weights), strict=True):
             actor.plan(calls)
-            for lane, share in actor.lanes().items():
-                self.volumes[lane] += calls * share
+            for account, volume in actor.volumes().items():
+                self.volumes[account] = self.volumes.get(account, 0.0) + volume
 
     def live(self, day: int, progress: Progress | None) -> Mapping[Lane, list[Record]]:
         """All records of a day, by account and region."""

@@ -293,7 +293,7 @@ def test_a_database_that_turns_out_to_be_damaged_is_told(
 def test_accounting_that_does_not_close_ends_with_1(
     log: Path, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.accounting.unclosed", lambda accounting: ["one ≠ two"])
+    monkeypatch.setattr("pipeline.accounting.unclosed", lambda *_: ["one ≠ two"])
     done = raretrail_run(here / "out", log)
     assert done.status == 1
     assert "THE ACCOUNTING DOES NOT CLOSE" in done.out

@@ -47,6 +47,9 @@ COUNTS = {
     f"cells|{USER_NAME}|cells": 40,
     f"cells|{USER_NAME}|judged": 40,
     f"cells|{USER_NAME}|distinct_events": 45,
+    f"cells|{USER_NAME}|candidates": 4,
+    f"weighed|{USER_NAME}": 4,
+    f"cells|{CITY_NAME}|candidates": 0,
     f"cells|{CITY_NAME}|cells": 1,
     f"cells|{CITY_NAME}|judged": 1,
     f"cells|{CITY_NAME}|distinct_events": 1,
@@ -97,7 +100,15 @@ def test_a_sound_run_closes() -> None:
         USER_NAME: {"events": 80, "without_its_fields": 30, "counted": 50},
         CITY_NAME: {"events": 80, "without_its_fields": 79, "counted": 1},
     }
-    assert accounting["cells"][USER_NAME] == {"cells": 40, "judged": 40, "distinct_events": 45}
+    assert accounting["cells"][USER_NAME] == {
+        "cells": 40,
+        "judged": 40,
+        "candidates": 4,
+        "distinct_events": 45,
+    }
+    assert accounting["weighed"] == {USER_NAME: 4}
+    nothing = dict.fromkeys(("alertable", "selected_from", "alerts", "suppressed", "expired"), 0)
+    assert accounting["alerts"] == {"mine": nothing, "yours": nothing}
     assert document["configuration"] == {"inputs": ["logs"]}
     assert document["versions"] == {"raretrail": "0.1.0"}
 
@@ -118,6 +129,8 @@ def test_a_sound_run_closes() -> None:
         (f"cells|{USER_NAME}|cells", f"{USER_NAME}: cells = judged"),
         (f"cells|{USER_NAME}|judged", f"{USER_NAME}: cells = judged"),
         (f"cells|{CITY_NAME}|judged", f"{CITY_NAME}: cells = judged"),
+        (f"cells|{USER_NAME}|candidates", f"{USER_NAME}: candidates = weighed"),
+        (f"weighed|{USER_NAME}", f"{USER_NAME}: candidates = weighed"),
     ],
 )
 def test_a_figure_that_is_off_by_one_is_a_gap_in_words(figure: str, words: str, off: int) -> None:
@@ -137,6 +150,7 @@ def test_a_figure_that_is_off_by_one_is_a_gap_in_words(figure: str, words: str, 
         [name for name in COUNTS if name.startswith("detectors")],
         [name for name in COUNTS if name.startswith(f"cells|{USER_NAME}")],
         [name for name in COUNTS if name.startswith("cells")],
+        [name for name in COUNTS if name.startswith("weighed")],
     ],
 )
 def test_figures_that_are_missing_do_not_close(missing: list[str]) -> None:
@@ -145,10 +159,32 @@ def test_figures_that_are_missing_do_not_close(missing: list[str]) -> None:
     assert document["gaps"]
 
 
-def test_alerts_that_were_lost_do_not_close() -> None:
-    """What reached the threshold is alerted, suppressed or expired when a bounded run ends."""
-    said = [selection(new=3, suppressed=[80.0]), selection(firing=FIRING + 1, expired=[80.0])]
-    assert account({}, said)["accounting"]["closes"] is False
+ENDED = [
+    selection(new=4, alerts=[anomaly(RULE, 99.0, FIRING)], suppressed=[80.0], cut=[79.0, 78.0]),
+    selection(firing=FIRING + 1, alerts=[anomaly(RULE, 79.0, FIRING)], cut=[78.0]),
+    selection(firing=FIRING + 8, expired=[78.0]),
+]
+"""Of four anomalies at the threshold two became alerts; what was cut waits, and is no end."""
+
+
+@pytest.mark.parametrize(
+    ("alertable", "said", "words"),
+    [
+        (4, ENDED, None),
+        (3, ENDED, "mine: alertable = selected from: 3 ≠ 4"),
+        (5, ENDED, "mine: alertable = selected from: 5 ≠ 4"),
+        (4, [], "mine: alertable = selected from: 4 ≠ 0"),
+        (4, ENDED[:1], "mine: alertable = alerts + suppressed + expired: 4 ≠ 2"),
+        (4, ENDED[:2], "mine: alertable = alerts + suppressed + expired: 4 ≠ 3"),
+        (4, [*ENDED, ENDED[2]], "mine: alertable = alerts + suppressed + expired: 4 ≠ 5"),
+    ],
+)
+def test_what_may_alert_is_alerted_suppressed_or_expired(
+    alertable: int, said: list[Selection], words: str | None
+) -> None:
+    document = account({"alertable|mine": alertable}, said)["accounting"]
+    assert document["closes"] is (words is None)
+    assert (words in document["gaps"]) if words else not document["gaps"]
 
 
 def test_nothing_to_judge_closes() -> None:

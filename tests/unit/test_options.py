@@ -78,7 +78,10 @@ def test_the_least_that_can_be_said() -> None:
     ],
 )
 def test_our_options(arguments: list[str], field: str, value: object) -> None:
-    assert getattr(parsed(*arguments), field) == value
+    settings = parsed(*arguments)
+    assert getattr(settings, field) == value
+    assert settings.beam.get_all_options(drop_default=True) == {}
+    assert settings.document()["inputs"] == list(settings.inputs)
 
 
 def test_no_millisecond_of_a_time_is_lost() -> None:

@@ -100,7 +100,7 @@ def read(spec: Simulation, directory: Path) -> World:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """An organisation large enough for its rates to mean something."""
-    spec = Simulation(events=30_000, people=13, machines=24, accounts=4)
+    spec = Simulation(events=30_000, days=21, people=13, machines=24, accounts=4)
     return read(spec, tmp_path_factory.mktemp("world") / "sim")
 
 
@@ -177,16 +177,16 @@ def test_the_summary_counts_what_is_there(world: World) -> None:
 
 def test_events_lie_within_the_days(world: World) -> None:
     begin = world.spec.epoch
-    within = [begin - 10 <= each.time < begin + 28 * 86_400 for each in world.events]
+    within = [begin - 10 <= each.time < begin + 21 * 86_400 for each in world.events]
     assert np.mean(within) > 0.999
     days = Counter(int(each.time - begin) // 86_400 for each in world.events)
-    weekday = np.mean([days[d] for d in range(28) if d % 7 < 5])
-    assert np.mean([days[d] for d in range(28) if d % 7 > 4]) < 0.7 * weekday
+    weekday = np.mean([days[d] for d in range(21) if d % 7 < 5])
+    assert np.mean([days[d] for d in range(21) if d % 7 > 4]) < 0.7 * weekday
 
 
 def test_the_second_trail_repeats_records_byte_for_byte(world: World) -> None:
     repeated = 1 - len(world.events) / world.summary.records
-    assert 0.15 <= repeated <= 0.20
+    assert 0.15 <= repeated <= 0.18
     first = {r.record["eventID"]: r.record for o in world.objects for r in o if "-a/" in r.path}
     again = [r.record for o in world.objects for r in o if "-b/" in r.path]
     assert len(first) == len(world.events)
@@ -194,9 +194,9 @@ def test_the_second_trail_repeats_records_byte_for_byte(world: World) -> None:
 
 
 def test_a_second_trail_takes_lanes_up_to_its_share() -> None:
-    lanes = {("1", "a"): 70.0, ("1", "b"): 12.0, ("2", "a"): 18.0}
-    assert second_trail(lanes, 0.2, 10) == {("2", "a"): 0, ("1", "b"): 8}
-    assert second_trail({("1", "a"): 100.0}, 0.2, 10) == {("1", "a"): 8}
+    volumes = {"1": np.full(10, 6.0), "2": np.full(10, 2.5), "3": np.full(10, 1.5)}
+    assert second_trail(volumes, 0.2) == {"3": 0, "2": 8}
+    assert second_trail({"1": np.array([10.0, 1.0, 3.0, 6.0])}, 0.45) == {"1": 2}
 
 
 # ---- records
@@ -263,7 +263,7 @@ def test_records_come_out_of_order(world: World) -> None:
             behind += each.time < newest
             newest = max(newest, each.time)
             total += 1
-    assert 0.5 < behind / total < 0.9
+    assert 0.45 < behind / total < 0.9
 
 
 @pytest.mark.parametrize("mean", [5, 29])
@@ -407,7 +407,7 @@ def test_labels_are_records(world: World) -> None:
     events = {each.record["eventID"]: each for each in world.events}
     assert len(world.labels) == world.summary.attack_calls > 350
     assert len({row["eventID"] for row in world.labels}) == len(world.labels)
-    middle = world.spec.epoch + 14 * 86_400
+    middle = world.spec.epoch + 10 * 86_400
     for row in world.labels:
         each = events[row["eventID"]]
         record, identity = each.record, each.identity
