@@ -49,7 +49,11 @@ def _accounting(listing: Mapping[str, Any], counts: Mapping[str, int]) -> dict[s
         for name, figures in tree.get("detectors", {}).items()
     }
     return {
-        "objects": {**objects, "skipped": listing["skipped"]},
+        "objects": {
+            **objects,
+            "skipped": listing["skipped"],
+        },
+        "passed_over": listing.get("passed_over", {}),
         "records": records,
         "detectors": detectors,
         "cells": tree.get("cells", {}),

@@ -105,7 +105,7 @@ def parse_run(argv: Sequence[str]) -> RunSettings:
         identity=options.identity,
         start=start,
         until=until,
-        beam=_beam_options(tokens),
+        beam=_beam_options(tokens, parser),
     )
 
 
@@ -153,8 +153,19 @@ def _time(flag: str, text: str | None) -> int | None:
     return int(zoned.timestamp() * 1000)
 
 
-def _beam_options(tokens: Sequence[str]) -> PipelineOptions:
+def _beam_options(tokens: Sequence[str], parser: argparse.ArgumentParser) -> PipelineOptions:
     """What was given for Beam, as its own options object, which reads it in its own way."""
-    ours = _Parser(prog=_PROG, allow_abbrev=False, add_help=False)
+    ours = _Parser(add_help=False)
     RunOptions._add_argparse_args(ours)
-    return PipelineOptions(ours.parse_known_args(tokens)[1])
+    actions = {flag: action for action in parser._actions for flag in action.option_strings}
+    flags: list[str] = []
+    rest = iter(tokens)
+    for token in rest:
+        name, equals, _ = token.partition("=")
+        if name not in actions:
+            continue
+        takes_value = not equals and actions[name].nargs != 0
+        whole = f"{token}={next(rest)}" if takes_value else token
+        if name not in ours._option_string_actions:
+            flags.append(whole)
+    return PipelineOptions(flags)

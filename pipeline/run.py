@@ -37,6 +37,9 @@ _NO_CITIES: Final = (
     "MaxMind) or DB-IP's city file, in .mmdb format."
 )
 
+_NAMES: Final = 100
+"""Most names of a kind that run.json tells of what was passed over."""
+
 
 def run(argv: Sequence[str]) -> int:
     """The whole command. Exit status 0, or 1 if it failed, 2 if it could not begin."""
@@ -48,7 +51,7 @@ def run(argv: Sequence[str]) -> int:
     _check_free(settings.output)
     with tempfile.TemporaryDirectory(prefix="raretrail-") as scratch:
         listing = find_objects(settings.inputs, extent, Path(scratch, "stdin"))
-        fresh = _claim(settings.output)
+        made = _claim(settings.output)
         if notice:
             print(notice, file=sys.stderr)
         interrupts = Interrupts()
@@ -57,7 +60,7 @@ def run(argv: Sequence[str]) -> int:
                 journal = Path(scratch, "journal")
                 _execute(settings, options, rules, extent, listing, started, journal)
         except BaseException as error:
-            _withdraw(settings.output, fresh)
+            _withdraw(settings.output, made)
             cause = "interrupted" if interrupts.any else _cause(error)
             if cause is None:
                 raise
@@ -101,9 +104,9 @@ def _check_free(output: Path) -> None:
         raise UsageError(f"--output {output}: {what}; name a new folder or remove it")
 
 
-def _claim(output: Path) -> bool:
-    """Make OUT, or see that it can be written; whether it had to be made."""
-    fresh = not output.exists()
+def _claim(output: Path) -> list[Path]:
+    """Make OUT, or see that it can be written; the folders made for it, inner ones first."""
+    made = [path for path in (output, *output.parents) if not path.exists()]
     try:
         output.mkdir(parents=True, exist_ok=True)
         probe = output / ".probe"
@@ -111,15 +114,15 @@ def _claim(output: Path) -> bool:
         probe.unlink()
     except OSError as error:
         raise UsageError(f"--output {output}: cannot be written: {error.strerror}") from None
-    return fresh
+    return made
 
 
-def _withdraw(output: Path, fresh: bool) -> None:
+def _withdraw(output: Path, made: Sequence[Path]) -> None:
     """Leave OUT as it was found: a run that failed has no results."""
     for path in output.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    if fresh:
-        output.rmdir()
+    for folder in made:
+        folder.rmdir()
 
 
 def _execute(
@@ -163,6 +166,10 @@ def _header(
         "listing": {
             "listed": len(listing.names),
             "skipped": {reason: len(names) for reason, names in sorted(listing.skipped.items())},
+            "passed_over": {
+                reason: [_text(name) for name in sorted(names)[:_NAMES]]
+                for reason, names in sorted(listing.skipped.items())
+            },
         },
         "configuration": {
             **settings.document(),
@@ -188,6 +195,10 @@ def _header(
     }
 
 
+def _text(name: str) -> str:
+    return name.encode(errors="backslashreplace").decode()
+
+
 def _seal(path: Path, elapsed: float) -> None:
     """Add to run.json what only the driver knows."""
     document = read_json(path)
@@ -204,5 +215,5 @@ def _cause(error: BaseException) -> str | None:
     if isinstance(error, TooManyDeadLetters) or TooManyDeadLetters.__name__ in told:
         counted = told.rpartition(f"{TooManyDeadLetters.__name__}: ")[2]
         return f"{counted}; this does not look like CloudTrail"
-    failed = re.search(r"\[Errno \d+\].*", told)
+    failed = re.search(r"(\[Errno \d+\]|City database) .*", told)
     return failed.group() if failed else told if isinstance(error, OSError) else None

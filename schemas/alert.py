@@ -55,7 +55,7 @@ def alert_document(
 
 def _ecs(found: Anomaly, by_field: str) -> dict[str, Any]:
     """What the cell says, under ECS names; several values are a list, none is a missing field."""
-    cell, evidence = found.cell, found.cell.evidence
+    cell, evidence = found.cell, found.evidence
     fields: dict[str, Any] = {}
 
     def put(name: str, values: Sequence[str]) -> None:
@@ -117,7 +117,7 @@ def _ours(
         "errors": list(cell.error),
         "profile": _profile(found),
         "evidence": [
-            _evidence(event, body) for event, body in zip(cell.evidence, bodies, strict=True)
+            _evidence(event, body) for event, body in zip(found.evidence, bodies, strict=True)
         ],
     }
 

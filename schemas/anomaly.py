@@ -10,7 +10,7 @@ import msgspec
 
 from schemas.codec import Codec
 from schemas.event import SLICE_MS
-from schemas.slice import Cell, number_of
+from schemas.slice import Cell, Evidence, number_of
 
 Timing = Literal["on_time", "late", "too_late"]
 
@@ -96,6 +96,8 @@ class Anomaly(Judgement, frozen=True, kw_only=True):
     count: int
     """Number of distinct events."""
     count_exact: bool
+    evidence: tuple[Evidence, ...]
+    """The cell's 3 earliest events; its cell holds none."""
 
 
 def anomaly(candidate: Candidate, rule_uuid: str) -> Anomaly:
@@ -103,6 +105,7 @@ def anomaly(candidate: Candidate, rule_uuid: str) -> Anomaly:
     number, exact = number_of(candidate.cell.ids)
     start = candidate.slice * SLICE_MS
     shared = {name: getattr(candidate, name) for name in Judgement.__struct_fields__}
+    shared["cell"] = msgspec.structs.replace(candidate.cell, evidence=())
     return Anomaly(
         id=anomaly_id(rule_uuid, candidate.scope, candidate.entity, candidate.action, start),
         rule_id=rule_uuid,
@@ -112,6 +115,7 @@ def anomaly(candidate: Candidate, rule_uuid: str) -> Anomaly:
         last_seen=candidate.cell.last,
         count=number,
         count_exact=exact,
+        evidence=candidate.cell.evidence,
         **shared,
     )
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from schemas.anomaly import Judgement
+from schemas.anomaly import Anomaly
 from schemas.slice import number_of
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST: Final = 80
 """Most characters of a user-controlled string inside a sentence."""
 
@@ -20,12 +21,15 @@ def printable(text: str) -> str:
 
 
 def iso(ms: int) -> str:
-    """A time in milliseconds since the epoch, as ISO 8601 in UTC."""
-    stamp = datetime.fromtimestamp(ms / 1000, UTC)
+    """A time in milliseconds since the epoch, as ISO 8601 in UTC; beyond its years as a number."""
+    try:
+        stamp = _EPOCH + timedelta(milliseconds=ms)
+    except OverflowError:
+        return f"{ms} ms since 1970"
     return stamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def sentence(found: Judgement) -> str:
+def sentence(found: Anomaly) -> str:
     """What happened, in one sentence: who, what, when, from where, and how new it is."""
     cell = found.cell
     number, exact = number_of(cell.ids)
@@ -66,15 +70,15 @@ def _users(users: tuple[str, ...]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _from(found: Judgement) -> str:
-    first = found.cell.evidence[0] if found.cell.evidence else None
+def _from(found: Anomaly) -> str:
+    first = found.evidence[0] if found.evidence else None
     if first is None:
         return ""
     where = ", ".join(printable(part) for part in (first.city, first.country) if part)
     return f" from {where or printable(first.address) or 'nowhere known'}"
 
 
-def _history(found: Judgement) -> str:
+def _history(found: Anomaly) -> str:
     profile = found.profile
     if profile.since is None:
         return "the first time it is seen at all"

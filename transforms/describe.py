@@ -60,7 +60,7 @@ class _DescribeAlerts(beam.DoFn):  # type: ignore[misc]
                         found,
                         selection.firing,
                         rank,
-                        [bodies.get((event.origin, event.id)) for event in found.cell.evidence],
+                        [bodies.get((event.origin, event.id)) for event in found.evidence],
                     )
                 )
                 for rank, found in enumerate(selection.alerts, start=1)
@@ -74,7 +74,7 @@ def _bodies(selections: Iterable[Selection]) -> dict[tuple[str, str], bytes]:
     wanted: dict[str, set[str]] = defaultdict(set)
     for selection in selections:
         for found in selection.alerts:
-            for event in found.cell.evidence:
+            for event in found.evidence:
                 wanted[event.origin].add(event.id)
     bodies = {}
     for origin, ids in wanted.items():

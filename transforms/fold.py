@@ -97,7 +97,13 @@ class FoldByKey(beam.PTransform, Generic[S, I]):  # type: ignore[misc]
         end = GlobalWindow().max_timestamp() - Duration(micros=1000 * self.followers)
         main, *others = self.tags
         step = beam.ParDo(kind(self.fold, end, main))
+        keyed = beam.Map(_itself).with_output_types(tuple[bytes, bytes])  # keys are bytes as such
+        elements = elements | "Keyed" >> keyed
         return elements | (step.with_outputs(*others, main=main) if others else step)
+
+
+def _itself(pair: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+    return pair
 
 
 def _stateful(name: str) -> type[beam.DoFn]:

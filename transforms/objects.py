@@ -19,6 +19,7 @@ import apache_beam as beam
 from schemas.codec import Codec
 from schemas.counts import ROW, Row
 from schemas.event import RAW_LIMIT, DeadLetter, Event, EventBatch
+from schemas.words import iso
 from transforms.read import ObjectReader, Reading, raw_record
 
 DEAD_LETTER: Final = Codec("deadletter", DeadLetter)
@@ -148,6 +149,9 @@ class _ReadObjects(beam.DoFn):  # type: ignore[misc]
             readable = False
             for reading, data in self._readings(name):
                 dead = reading.dead + self._take(batch, name, reading, data)
+                if not (reading.records or reading.skipped or data.strip()):
+                    batch.counts["objects|empty"] += 1
+                    dead.append(DeadLetter(_text(name), -1, "The object is empty.", b"", 0))
                 for letter in dead:
                     yield beam.pvalue.TaggedOutput("dead", DEAD_LETTER.encode(letter))
                 readable = readable or bool(reading.events) or not reading.dead
@@ -221,7 +225,7 @@ class _ReadObjects(beam.DoFn):  # type: ignore[misc]
 def _out_of_range(name: str, events: list[Event], limit: int, data: bytes) -> DeadLetter:
     """One letter for all of an object's events whose time cannot be."""
     first = min(events, key=lambda event: (event.time, event.id))
-    at, end = (datetime.fromtimestamp(ms / 1000, UTC).isoformat() for ms in (first.time, limit))
+    at, end = iso(first.time), iso(limit)
     reason = (
         f"{len(events)} records have an eventTime before 2013-11-01 or from {end} on, "
         f"the first {at}: event {first.id} {first.action}"

@@ -42,7 +42,8 @@ def probability(masses: Floats, mass: float) -> float:
     share = mass / total
     if share >= LIMIT:  # p ≥ share, since the curve lies above the diagonal
         return 1.0
-    last = np.append(ranked[1:] != ranked[:-1], [True])
+    last = np.ones(len(ranked), dtype=bool)  # of the actions that are equally frequent
+    np.not_equal(ranked[1:], ranked[:-1], out=last[:-1])
     shares, curve = ranked[last] / total, sums[last] / total
     parts = _parts(total)
     if curve[np.searchsorted(shares, share)] >= LIMIT * parts:

@@ -90,7 +90,7 @@ class _Gathering:
 
     def __init__(self, parser: Parser, origin: str):
         self._parser = parser
-        self._origin = origin.encode(errors="backslashreplace").decode()
+        self.origin = origin.encode(errors="backslashreplace").decode()
         self._position = 0  # of the first record of `reading`
         self._buried = 0
         self._overflow: DeadLetter | None = None
@@ -100,7 +100,7 @@ class _Gathering:
         """Take the events of a record, or of `Records`, if they are ordinary one and all."""
         if len(raw) > PIECE or not (raw.isascii() or _is_utf8(raw)):
             return False
-        quick, origin = self._parser.quick, self._origin
+        quick, origin = self._parser.quick, self.origin
         try:
             document = _DOCUMENT.decode(raw)
             if document.records is UNSET or not (document.time is document.action is None):
@@ -145,7 +145,7 @@ class _Gathering:
 
     def _parse(self, raw: bytes) -> None:
         try:
-            event = self._parser.careful(raw, self._origin)
+            event = self._parser.careful(raw, self.origin)
         except RefusedError as refusal:
             self._bury(raw, str(refusal), len(raw))
         else:
@@ -155,7 +155,7 @@ class _Gathering:
     def _bury(self, raw: bytes, reason: str, size: int, whole: bool = False) -> None:
         """Add a dead letter; where there have been too many, only count it."""
         position = -1 if whole else self._position + self.reading.records
-        letter = DeadLetter(self._origin, position, reason, raw[:RAW_LIMIT], size)
+        letter = DeadLetter(self.origin, position, reason, raw[:RAW_LIMIT], size)
         self._buried += 1
         if self._buried <= DEAD_LIMIT:
             self._keep(letter)

@@ -128,10 +128,13 @@ def _judge(state: EntityFold, slice_: int, actions: list[str], firing: int) -> I
     if not actions:
         return
     history, group = state.history, state.pending[slice_]
-    before = {action: history.actions.seen(action) for action in actions}
-    if not state.scorer.settles:
+    if state.scorer.settles:
+        found = state.scorer.judge(history, actions)
+        before = {action: history.actions.seen(action) for action in found}
+    else:
+        before = {action: history.actions.seen(action) for action in actions}
         _learn(state, group)
-    found = state.scorer.judge(history, actions)
+        found = state.scorer.judge(history, actions)
     if not found:
         return
     profile = history.profile()

@@ -22,6 +22,12 @@ Record = tuple[float, str]
 
 PROMPT: Final = 20
 """Mean number of records in an object up to which records wait as with AWS: 10 minutes at most."""
+SLOW: Final = 0.45
+"""Share of records that take longer than what happened with them."""
+LONGEST_LAG: Final = 125.0
+LONGEST_WAIT: Final = 410.0
+"""Seconds until a record is ready, and until the object then is cut; a name's minute is rounded
+up, so that nothing takes more than 10 minutes."""
 LEVEL: Final = 4
 """Of compression: faster than AWS's, a little larger."""
 
@@ -71,15 +77,15 @@ class Trail:
         # Records of one moment go the same way through AWS; many take longer.
         _, moment = np.unique(times // 20, return_inverse=True)
         lags = 5.0 + chance.exponential(25.0, len(times))[moment]
-        slow = chance.random(len(times)) < 0.45
+        slow = chance.random(len(times)) < SLOW
         lags[slow] += chance.exponential(60.0, int(slow.sum()))
-        ready = times + np.minimum(lags, 125.0)
+        ready = times + np.minimum(lags, LONGEST_LAG)
         order = np.argsort(ready, kind="stable")
         ready = ready[order]
         least = self._least()
         begin = 0
         while begin < len(order):
-            close = float(ready[begin] + min(chance.gamma(2.2, 80.0), 410.0))
+            close = float(ready[begin] + min(chance.gamma(2.2, 80.0), LONGEST_WAIT))
             end = max(int(np.searchsorted(ready, close, "right")), begin + least)
             if end > len(order) and least > 1 and not last:
                 self._waiting[lane] = [records[i] for i in order[begin:]]

@@ -20,6 +20,7 @@ SIZES: Final = (0.18, 0.24, 0.22, 0.16, 0.12, 0.08)
 """Share of roles with 1, 2, … 6 actions; none ever has more."""
 CLOCKED: Final = 0.7
 """Share of runs that begin at a quarter of an hour even where the rhythm is another."""
+TOKEN: Final = "sts:AssumeRoleWithWebIdentity"
 TOGETHER: Final = 0.85
 """Share of runs that start with another: one event starts several."""
 
@@ -118,19 +119,9 @@ class Machine:
         caller, exchange = self.fleet.caller(slot, begin)
         made, region = [], self.account.region
         if exchange:
-            action = load_catalogue()["sts:AssumeRoleWithWebIdentity"]
-            made.append(
-                Call(
-                    begin,
-                    exchange.caller,
-                    action,
-                    self.account,
-                    region,
-                    address,
-                    self._agent,
-                    exchange.body,
-                )
-            )
+            action, (bearer, body) = load_catalogue()[TOKEN], exchange
+            call = Call(begin, bearer, action, self.account, region, address, self._agent, body)
+            made.append(call)
         time = begin + 0.4
         rolls = chance.random(len(self.actions)).tolist()
         for action, likely, roll in zip(self.actions, self._likely, rolls, strict=True):

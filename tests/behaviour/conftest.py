@@ -2,26 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import pytest
-from town import Call, Done, calls, raretrail_run, write_cities, write_tree
-
-
-@dataclass(frozen=True)
-class Town:
-    """The town's logs, its city database, and what is known of it."""
-
-    logs: Path
-    cities: Path
-    calls: list[Call]
-    delivered: list[list[Call]]
-    """The calls of each object; two trails deliver some of them twice."""
-
-    @property
-    def deliveries(self) -> list[Call]:
-        return [call for part in self.delivered for call in part]
+from town import Done, Town, calls, raretrail_run, write_cities, write_tree
 
 
 @pytest.fixture(scope="session")

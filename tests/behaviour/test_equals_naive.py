@@ -142,7 +142,7 @@ def judged_plainly(counts: Iterable[Count]) -> Judged:
 @pytest.mark.parametrize("seed", [1, 3])
 def test_counts_and_scores_equal_the_naive_windows(seed: int, tmp_path: Path) -> None:
     rng = random.Random(seed)
-    users = {"alice": 0.015, "bob": 0.03, "carol": 0.05, "dave": 0.08}
+    users = {"alice": 0.02, "bob": 0.04, "carol": 0.08, "dave": 0.12}
     events = [each for user, curious in users.items() for each in life(rng, user, curious)]
     bundles = deal(rng, events)
     run_job(bundles, tmp_path)
@@ -164,6 +164,7 @@ def test_counts_and_scores_equal_the_naive_windows(seed: int, tmp_path: Path) ->
         assert score_of(judged.probability) == pytest.approx(score, rel=1e-9), key
         assert judged.score == pytest.approx(score, abs=0.5e-4 + 1e-9), "rounded to 4 decimals"
     assert min(Counter(scorer for scorer, *_ in found).values()) > 20, "too little was rare"
+    assert max(rare.probability for rare in expected.values()) > 0.03, "nothing near the limit"
 
 
 # What is chosen

@@ -87,10 +87,19 @@ def first(run: Run, organisation: Path) -> Outcome:
     outcome = run("first", [organisation / "logs"], ())
     alerts, anomalies, told = outcome
     assert len(anomalies) > len(alerts.splitlines()) > 20
+    assert sorted(ranks_of(alerts)) == list(ranks_of(alerts)), "by firing, rule and rank"
     for rule in told["metrics"]["rules"].values():
         assert rule["alerts"]
         assert rule["firings_cut"], "nothing waits: the cap is not tested"
     return outcome
+
+
+def ranks_of(alerts: bytes) -> Iterator[tuple[str, str, int]]:
+    """(firing, rule, rank) of each alert, in the order of the file."""
+    for line in alerts.splitlines():
+        alert = json.loads(line)
+        ours = alert["raretrail"]
+        yield ours["firing"], alert["kibana.alert.rule.uuid"], ours["rank"]
 
 
 def records_of(logs: Path) -> list[Record]:
@@ -113,12 +122,17 @@ def assert_same(outcome: Outcome, first: Outcome) -> None:
 # Grouping and order
 
 
-def write_anew(records: Sequence[Record], folder: Path, rng: random.Random) -> None:
-    """Records in a random order, in objects of 1 to 400 records, of several shapes and names."""
+def write_anew(
+    records: Sequence[Record],
+    folder: Path,
+    rng: random.Random,
+    sizes: Sequence[int] = (1, 2, 10, 50, 400),
+) -> None:
+    """Records in a random order, in objects of these sizes, of several shapes and names."""
     folder.mkdir()
     dealt = rng.sample(list(records), len(records))
     while dealt:
-        size = rng.choice([1, 2, 10, 50, 400])
+        size = rng.choice(sizes)
         some, dealt = dealt[:size], dealt[size:]
         lines = "".join(json.dumps(record) + "\n" for record in some)
         name, text = rng.choice(
@@ -163,9 +177,15 @@ def test_renamed_objects_in_another_order_give_the_same(
     assert_same(run("renamed", folders[::-1], ()), first)
 
 
-def test_two_worker_processes_give_the_same(run: Run, first: Outcome, organisation: Path) -> None:
-    workers = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
-    assert_same(run("processes", [organisation / "logs"], workers), first)
+@pytest.mark.parametrize("mode", ["multi_threading", "multi_processing"])
+def test_records_dealt_out_to_two_workers_give_the_same(
+    mode: str, run: Run, first: Outcome, organisation: Path, tmp_path: Path
+) -> None:
+    """In so many objects that each worker has several lists of them, and a part of most cells."""
+    records = records_of(organisation / "logs")
+    write_anew(records, tmp_path / "dealt", random.Random(3), sizes=(5, 15))
+    workers = ["--direct_num_workers=2", f"--direct_running_mode={mode}"]
+    assert_same(run(mode, [tmp_path / "dealt"], workers), first)
 
 
 # Repetition

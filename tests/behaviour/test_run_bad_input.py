@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Town
-from town import Done, Record, calls, contents, raretrail_run
+from town import Done, Record, Town, calls, contents, raretrail_run
 
 import transforms.objects
 

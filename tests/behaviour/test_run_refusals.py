@@ -18,10 +18,9 @@ from typing import Any
 import maxminddb
 import pytest
 from apache_beam.io import avroio
-from conftest import Town
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
-from town import Call, Done, calls, contents, raretrail_run
+from town import Call, Done, Town, calls, contents, raretrail_run
 
 import pipeline.files
 import pipeline.run

@@ -206,6 +206,21 @@ def write_cities(path: Path) -> Path:
 
 
 @dataclass(frozen=True)
+class Town:
+    """The town's logs, its city database, and what is known of it."""
+
+    logs: Path
+    cities: Path
+    calls: list[Call]
+    delivered: list[list[Call]]
+    """The calls of each object; two trails deliver some of them twice."""
+
+    @property
+    def deliveries(self) -> list[Call]:
+        return [call for part in self.delivered for call in part]
+
+
+@dataclass(frozen=True)
 class Done:
     """How a command ended, and what it left behind."""
 

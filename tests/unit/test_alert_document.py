@@ -149,7 +149,7 @@ def described(
     bodies: list[bytes | None] | None = None,
 ) -> dict[str, Any]:
     anomaly = anomaly or found(of)
-    bodies = [None] * len(anomaly.cell.evidence) if bodies is None else bodies
+    bodies = [None] * len(anomaly.evidence) if bodies is None else bodies
     return through_json(alert_document(of, anomaly, firing, rank, bodies))
 
 
