@@ -29,8 +29,9 @@ from schemas.selection import SELECTION, Selection
 from schemas.slices import Group, events_of, unpack
 from transforms.alert import SelectFold
 from transforms.fold import replay
+from transforms.history import History
 from transforms.peers import WeighFold
-from transforms.rarity import score_of
+from transforms.rarity import Elastic, Scorer, Window, score_of
 from transforms.score import ScoreRarity
 from transforms.slice import CountSlices
 
@@ -41,12 +42,12 @@ START = 1_900_000
 
 
 def life(rng: random.Random, user: str, curious: float) -> list[Event]:
-    """What one user does in some 230 slices: habits, now and then something new (in so many of the
-    slices), in bursts too; with pauses around the 2 hours, and around the 180 days after which a
-    user is forgotten.
+    """What one user does in some 230 slices: habits; now and then (`curious`, a share of the
+    slices) something new, in bursts too, and some of that again later; with pauses around the 2
+    hours, and around the 180 days after which a user is forgotten.
     """
     habits = [f"Habit{i}" for i in range(rng.randint(3, 7))]
-    rare = iter(f"Rare{i}" for i in range(1000))
+    rare: list[str] = []
     pauses = [1] * 110 + [2, 3, 7, 8, 9, 40] * 20 + [FORGET_AFTER, FORGET_AFTER + 1]
     rng.shuffle(pauses)
     events: list[Event] = []
@@ -54,9 +55,11 @@ def life(rng: random.Random, user: str, curious: float) -> list[Event]:
     for pause in pauses:
         actions = rng.sample(habits, rng.randint(1, 3))
         if rng.random() < curious:
-            actions += [next(rare) for _ in range(rng.choice([1, 1, 3]))]
-        if rng.random() < 0.02:
-            actions.append("Rare0")
+            new = [f"Rare{len(rare) + i}" for i in range(rng.choice([1, 1, 3]))]
+            rare += new
+            actions += new
+        if rare and rng.random() < curious / 2:
+            actions.append(rng.choice(rare))
         for action in dict.fromkeys(actions):
             for _ in range(rng.choice([1, 1, 2, 4])):
                 seconds = rng.choice([0, 899.999, rng.randrange(900_000) / 1000])
@@ -165,6 +168,41 @@ def test_counts_and_scores_equal_the_naive_windows(seed: int, tmp_path: Path) ->
         assert judged.score == pytest.approx(score, abs=0.5e-4 + 1e-9), "rounded to 4 decimals"
     assert min(Counter(scorer for scorer, *_ in found).values()) > 20, "too little was rare"
     assert max(rare.probability for rare in expected.values()) > 0.03, "nothing near the limit"
+
+
+@pytest.mark.parametrize("often", [30, 100, 400])
+def test_what_is_left_out_as_impossible_is_impossible(often: int) -> None:
+    """The job does not work out a probability that cannot be below 0.035. At all numbers of
+    actions done once (and twice) around that limit it finds what the plain loop finds.
+    """
+    history, counts = History(), plain_loop.Counts()
+    near = 0
+    for number in range(often // 2):
+        once, twice = f"Once{number}", f"Twice{number // 2}"
+        for slice_, actions in enumerate([{once, "Get"}, {twice, "Get"}, {"Get"}]):
+            history.learn(3 * number + slice_, actions, (), ())
+            counts.learn(actions)
+        if number == 0:
+            for slice_ in range(often):
+                history.learn(slice_, {"Get", "Put", "List"}, (), ())
+                counts.learn({"Get", "Put", "List"})
+        for scorer, asked in ((Window(), ["New", once, twice, "Get"]), (Elastic(), [once, twice])):
+            expected = {action: rare(scorer, counts, action) for action in asked}
+            found = scorer.judge(history, asked)
+            assert found == pytest.approx(
+                {action: p for action, p in expected.items() if p < 0.035}, rel=1e-9
+            )
+            near += sum(0.02 < p < 0.05 for p in expected.values())
+    assert near > 10
+
+
+def rare(scorer: Scorer, counts: plain_loop.Counts, action: str) -> float:
+    """The probability of an action by the page: for `window` with itself alone added."""
+    copy = plain_loop.Counts()
+    copy.mass = dict(counts.mass)
+    if scorer.settles:
+        copy.learn([action])
+    return plain_loop.probability(copy.mass, action)
 
 
 # What is chosen

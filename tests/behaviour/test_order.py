@@ -148,10 +148,18 @@ def write_anew(
         path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(("seed", "held"), [(1, 50_000), (2, 2_000)])
 def test_records_dealt_out_anew_give_the_same(
-    seed: int, run: Run, first: Outcome, organisation: Path, tmp_path: Path
+    seed: int,
+    held: int,
+    run: Run,
+    first: Outcome,
+    organisation: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Also where so few events are held that most cells come in several parts."""
+    monkeypatch.setattr("transforms.slice._FLUSH", held)
     write_anew(records_of(organisation / "logs"), tmp_path / "dealt", random.Random(seed))
     assert_same(run(f"dealt{seed}", [tmp_path / "dealt"], ()), first)
 
@@ -181,7 +189,7 @@ def test_renamed_objects_in_another_order_give_the_same(
 def test_records_dealt_out_to_two_workers_give_the_same(
     mode: str, run: Run, first: Outcome, organisation: Path, tmp_path: Path
 ) -> None:
-    """In so many objects that each worker has several lists of them, and a part of most cells."""
+    """In so many objects that each worker has several lists of them."""
     records = records_of(organisation / "logs")
     write_anew(records, tmp_path / "dealt", random.Random(3), sizes=(5, 15))
     workers = ["--direct_num_workers=2", f"--direct_running_mode={mode}"]

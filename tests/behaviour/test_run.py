@@ -461,6 +461,15 @@ def test_from_and_until(town: Town, tmp_path: Path, first: int, last: int | None
     assert part.run["configuration"]["from"] == iso(first).replace("Z", ".000Z")
 
 
+def test_the_time_of_from_is_in_and_that_of_until_is_out(town: Town, tmp_path: Path) -> None:
+    first, last = town.calls[500].time, town.calls[900].time
+    flags = ["--from", iso(first), "--until", iso(last)]
+    part = raretrail_run(tmp_path / "out", town.logs, "--geoip_database", town.cities, *flags)
+    inside = [call for call in town.deliveries if first <= call.time < last]
+    assert first in {call.time for call in inside}
+    matches(town, part, inside)
+
+
 def test_without_a_database_the_city_rule_is_off_and_said(
     town: Town, done: Done, tmp_path: Path
 ) -> None:

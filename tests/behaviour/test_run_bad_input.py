@@ -217,7 +217,9 @@ def test_the_account_of_the_objects(mixed: Any) -> None:
     hopeless = [name for name, (_, events, _) in OBJECTS.items() if events == 0]
     assert objects["unreadable"] == len(hopeless) + 1
     assert records["out_of_range"] == 1 + 2
-    assert records["unreadable"] == len(both.dead) - len(["past_1970.json", "future_2099.json"])
+    besides = ["past_1970.json", "future_2099.json", "empty.json", "blank.json"]
+    assert records["unreadable"] == len(both.dead) - len(besides)
+    assert objects["empty"] == 2
     assert alone.run["accounting"]["objects"]["unreadable"] == 0
 
 
@@ -254,11 +256,33 @@ def test_what_is_passed_over_is_named(mixed: Any, name: str) -> None:
     assert name in json.dumps(told)
 
 
+def test_names_of_what_is_passed_over_are_bounded_and_their_number_exact(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "a.json").write_bytes(envelope(GOOD[0]))
+    for number in range(150):
+        (tmp_path / "logs" / f"{number:03}.txt").touch()
+    accounting = raretrail_run(tmp_path / "out", tmp_path / "logs").run["accounting"]
+    ((reason, number),) = accounting["objects"]["skipped"].items()
+    assert number == 150
+    expected = [str(tmp_path / "logs" / f"{number:03}.txt") for number in range(100)]
+    assert accounting["passed_over"] == {reason: expected}
+
+
 @pytest.mark.parametrize("name", ["empty.json", "blank.json"])
 def test_an_empty_file_is_told(mixed: Any, name: str) -> None:
     """A log of no bytes is none: something went wrong where it was written."""
     both, _ = mixed
-    assert letters_of(both, name) or name in json.dumps(both.run)
+    (letter,) = letters_of(both, name)
+    assert (letter["reason"], letter["position"]) == ("The object is empty.", -1)
+
+
+def test_blank_lines_in_a_large_object_are_no_empty_object(tmp_path: Path) -> None:
+    """It is read piece by piece, and a piece of it may hold nothing."""
+    line = json.dumps(changed(requestParameters="x" * 100_000)).encode() + b"\n"
+    (tmp_path / "a.ndjson").write_bytes(line * 90 + b"\n" * (24 << 20) + line)
+    done = raretrail_run(tmp_path / "out", tmp_path / "a.ndjson")
+    assert done.run["accounting"]["records"]["events"] == 91
+    assert done.dead == []
 
 
 def test_no_records_are_no_fault(mixed: Any) -> None:

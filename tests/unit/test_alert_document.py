@@ -111,7 +111,8 @@ def found(of: Rule = RULE, events: tuple[Evidence, ...] = (evidence(),), **in_ce
     } | in_cell
     return msgspec.structs.replace(
         anomaly(of, 90.1234, SLICE_AT),
-        cell=cell(at(SLICE_AT), evidence=events, **given),
+        cell=cell(at(SLICE_AT), **given),
+        evidence=events,
         probability=0.0001,
         factors=[Factor("rarity", 0.0001, "1 in 10,000 of what this entity does")],
         profile=Profile(

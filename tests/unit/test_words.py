@@ -12,7 +12,7 @@ from factory import ACCOUNT, SLICE, at, cell, hash_of, rule
 
 from pipeline.report import report
 from schemas.alert import alert_document
-from schemas.anomaly import ANOMALY, Anomaly, Judgement, Profile
+from schemas.anomaly import ANOMALY, Anomaly, Profile
 from schemas.slice import Evidence
 from schemas.words import iso, place, printable, sentence, user_names, who_of
 
@@ -36,7 +36,7 @@ HOSTILE = {
 }
 
 
-def evidence(**changes: str) -> Evidence:
+def event(**changes: str) -> Evidence:
     texts = dict.fromkeys(Evidence.__struct_fields__[2:], "")
     return Evidence(time=at(SLICE_AT, 150), hash=hash_of("e"), **(texts | changes))
 
@@ -57,22 +57,33 @@ def found(
     seen: int = 0,
     seen_last: int | None = None,
     profile: Profile | None = None,
+    score: float = 90.0,
+    evidence: tuple[Evidence, ...] = (event(city="London", country="GB"),),
     **in_cell: Any,
-) -> Judgement:
-    """A judgement of so many events that began 2.5 minutes into the slice."""
+) -> Anomaly:
+    """An anomaly of so many events, the first of them 2.5 minutes into the slice."""
     ids = tuple(sorted(hash_of(str(n)) for n in range(number)))[:16]
-    in_cell = {"evidence": (evidence(city="London", country="GB"),)} | in_cell
-    return Judgement(
+    first = at(SLICE_AT, 150)
+    return Anomaly(
+        id="0" * 32,
+        rule_id=rule().uuid,
         scorer="window",
         scope="organisation",
         entity=entity,
         action=action,
         slice=SLICE_AT,
+        slice_start=at(SLICE_AT),
+        slice_end=at(SLICE_AT + 1),
         firing=SLICE_AT,
-        score=90.0,
+        score=score,
         seen=seen,
         seen_last=seen_last,
-        cell=cell(at(SLICE_AT, 150), ids=ids, **in_cell),
+        first_seen=first,
+        last_seen=first,
+        count=number,
+        count_exact=number < 16,
+        evidence=evidence,
+        cell=cell(first, ids=ids, **in_cell),
         profile=profile or known(),
     )
 
@@ -99,10 +110,10 @@ NEW = "never before in 30 days of history (12 actions)"
         (found({"cloud.account.id": ACCOUNT}), f"account in account {ACCOUNT} called"),
         (found({"cloud.account.id": ACCOUNT, "user.name": "root"}), f"root in account {ACCOUNT}"),
         (found(evidence=()), f"called DeleteTrail once {WHEN}"),
-        (found(evidence=(evidence(country="GB"),)), "called DeleteTrail from GB once"),
-        (found(evidence=(evidence(city="Monaco"),)), "called DeleteTrail from Monaco once"),
-        (found(evidence=(evidence(address="203.0.113.7"),)), "from 203.0.113.7 once"),
-        (found(evidence=(evidence(),)), "from nowhere known once"),
+        (found(evidence=(event(country="GB"),)), "called DeleteTrail from GB once"),
+        (found(evidence=(event(city="Monaco"),)), "called DeleteTrail from Monaco once"),
+        (found(evidence=(event(address="203.0.113.7"),)), "from 203.0.113.7 once"),
+        (found(evidence=(event(),)), "from nowhere known once"),
         # a city
         (found(LAGOS, users=users("bob")), f"bob called DeleteTrail from Lagos, NG once {WHEN}: "),
         (found(LAGOS), "somebody without a user name called DeleteTrail from Lagos, NG once"),
@@ -125,12 +136,12 @@ NEW = "never before in 30 days of history (12 actions)"
         (found(seen=2), ": 2 times before in 30 days of history (12 actions)"),
     ],
 )
-def test_sentences(judged: Judgement, words: str) -> None:
+def test_sentences(judged: Anomaly, words: str) -> None:
     assert words in sentence(judged)
 
 
 @pytest.mark.parametrize("judged", [found(seen=1), found(profile=known(1, 1)), found(number=1)])
-def test_one_is_singular(judged: Judgement) -> None:
+def test_one_is_singular(judged: Anomaly) -> None:
     words = sentence(judged)
     assert not any(plural in words for plural in (" 1 times", " 1 days", "(1 actions)")), words
 
@@ -167,11 +178,11 @@ def harmless(text: str) -> None:
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_text_is_harmless_in_a_sentence(text: str) -> None:
-    seen = evidence(city=text, country=text, address=text)
+    seen = event(city=text, country=text, address=text)
     for judged in (
         found(action=text),
         found({"cloud.account.id": text, "user.name": text}, evidence=(seen,)),
-        found(evidence=(evidence(address=text),)),
+        found(evidence=(event(address=text),)),
         found({"source.geo.country_iso_code": text, "source.geo.city_name": text}),
         found(LAGOS, users=users(text, text + "2", text + "3", text + "4")),
     ):
@@ -179,27 +190,12 @@ def test_hostile_text_is_harmless_in_a_sentence(text: str) -> None:
         assert len(sentence(judged)) < 700
 
 
-def anomaly_of(judged: Judgement, **changes: Any) -> Anomaly:
-    shared = {name: getattr(judged, name) for name in Judgement.__struct_fields__}
-    return Anomaly(
-        id="0" * 32,
-        rule_id=rule().uuid,
-        slice_start=at(SLICE_AT),
-        slice_end=at(SLICE_AT + 1),
-        first_seen=judged.cell.first,
-        last_seen=judged.cell.last,
-        count=1,
-        count_exact=True,
-        **(shared | changes),
-    )
-
-
 @pytest.mark.parametrize("score", [90.0, 50.0], ids=["alert", "below the threshold"])
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_text_is_harmless_in_the_report(tmp_path: Path, text: str, score: float) -> None:
-    seen = evidence(city=text, country=text, address=text)
+    seen = event(city=text, country=text, address=text)
     entity = {"cloud.account.id": text, "user.name": text}
-    bad = anomaly_of(found(entity, text, evidence=(seen,), users=users(text)), score=score)
+    bad = found(entity, text, evidence=(seen,), users=users(text), score=score)
     of = rule()
     lines = b""
     if score >= of.threshold:
