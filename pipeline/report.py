@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import heapq
+import json
 import os
+import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -39,16 +42,16 @@ def _account(accounting: Mapping[str, Any], metrics: Mapping[str, Any]) -> Itera
     objects, records = accounting["objects"], accounting["records"]
     unreadable = f", {objects['unreadable']:,} of them unreadable" if objects["unreadable"] else ""
     yield f"Read in {metrics['seconds']:.0f} s"
-    yield _line(objects["read"], f"objects{unreadable}")
-    yield from (_line(n, f"passed over: {reason}") for reason, n in objects["skipped"].items())
-    yield _line(records["read"], "records, of which")
-    yield _line(records["events"], "  are events to judge")
-    yield _line(records["unreadable"], "  could not be read: dead letters")
-    yield _line(records["out_of_range"], "  have an impossible time: a dead letter an object")
+    yield _line(objects["read"], "object", unreadable)
+    yield from (_line(n, "", f"passed over: {reason}") for reason, n in objects["skipped"].items())
+    yield _line(records["read"], "record", ", of which")
+    yield _line(records["events"], "  event", " to judge")
+    yield _line(records["unreadable"], "", "  unreadable: dead letters")
+    yield _line(records["out_of_range"], "", "  with an impossible time: a dead letter an object")
     if records["outside_from_until"]:
-        yield _line(records["outside_from_until"], "  lie outside --from/--until")
+        yield _line(records["outside_from_until"], "", "  outside --from/--until")
     if records["not_records"]:
-        yield _line(records["not_records"], "control messages besides, which hold no records")
+        yield _line(records["not_records"], "control message", " besides, no records")
     for name, detector in accounting["detectors"].items():
         yield from _detector(name, detector, accounting["cells"].get(name), metrics["entities"])
     if accounting["closes"]:
@@ -66,54 +69,64 @@ def _detector(
 ) -> Iterator[str]:
     yield f"Counted {name.replace('-', ' ')}"
     share = 100 * detector["counted"] / detector["events"] if detector["events"] else 0.0
-    yield _line(
-        detector["counted"], f"events ({share:.0f} %), of {entities.get(name, 0):,} entities"
-    )
+    of = f" ({share:.0f} %), of {entities.get(name, 0):,} users or cities"
+    yield _line(detector["counted"], "event", of)
     if detector["without_its_fields"]:
-        yield _line(detector["without_its_fields"], "events lack what it counts by")
+        yield _line(detector["without_its_fields"], "event", " without what it counts by")
     if cells is not None:
         different = f"about {cells['distinct_events']:,} different events"
-        yield _line(cells["cells"], f"times an entity did an action in a quarter-hour; {different}")
+        yield _line(cells["cells"], "action", f" in a quarter-hour, counted once; {different}")
 
 
-def _line(number: int, what: str) -> str:
-    return f"  {number:>11,} {what}"
+def _line(number: int, noun: str, rest: str) -> str:
+    """A figure and what it counts, in the singular for 1."""
+    return f"  {number:>11,} {noun}{'s' if noun and number != 1 else ''}{rest}"
 
 
 def _alerts(run: Mapping[str, Any], output: Path) -> Iterator[str]:
     rules = run["metrics"]["rules"]
-    total = sum(rule["alerts"] for rule in rules.values())
     yield "Alerts"
     for name, rule in rules.items():
-        held = f"; {rule['suppressed']:,} repeats suppressed" if rule["suppressed"] else ""
-        cut = f"; {rule['expired']:,} cut by the cap and expired" if rule["expired"] else ""
-        yield _line(rule["alerts"], f"{name.replace('-', ' ')}{held}{cut}")
-    if total:
+        held = f"; suppressed as repeats: {rule['suppressed']:,}" if rule["suppressed"] else ""
+        cut = f"; cut by the cap and expired: {rule['expired']:,}" if rule["expired"] else ""
+        yield _line(rule["alerts"], "", f"{name.replace('-', ' ')}{held}{cut}")
+    highest = _highest(output / "alerts.ndjson")
+    if highest:
         yield ""
-        yield f"The {min(_SHOWN, total)} highest"
-        for number, alert in enumerate(_highest(output / "alerts.ndjson"), start=1):
+        yield "The highest"
+        for number, (alert, others) in enumerate(highest, start=1):
             score, name = alert["raretrail"]["score"], alert["kibana.alert.rule.name"]
-            yield from _entry(number, score, name, alert["kibana.alert.reason"])
-    below = _below_threshold(run, output, _SHOWN - total) if total < _SHOWN else []
+            yield from _entry(number, score, name, alert["kibana.alert.reason"], others)
+    below = _below_threshold(run, output, _SHOWN - len(highest)) if len(highest) < _SHOWN else []
     if below:
         names = {uuid: name for name, uuid in _rule_ids(run).items()}
         yield ""
         yield "The highest below the threshold, which are no alerts"
-        for number, found in enumerate(below, start=total + 1):
-            yield from _entry(number, found.score or 0.0, names[found.rule_id], sentence(found))
+        for number, (found, others) in enumerate(below, start=len(highest) + 1):
+            name = names[found.rule_id]
+            yield from _entry(number, found.score or 0.0, name, sentence(found), others)
 
 
-def _entry(number: int, score: float, rule: str, words: str) -> Iterator[str]:
-    first, *rest = _wrapped(words, 12)
+def _entry(number: int, score: float, rule: str, words: str, others: int = 0) -> Iterator[str]:
+    more = f" (and {others:,} more of the same quarter-hour)" if others else ""
+    first, *rest = _wrapped(words + more, 12)
     yield f" {number:>2}. {score:>5.1f}  {first.strip()}"
     yield from rest
     yield f"            [{printable(rule)}]"
 
 
-def _highest(path: Path) -> list[dict[str, Any]]:
-    """The alerts of the highest scores; of equal ones the rarer first, then the earlier."""
+def _highest(path: Path) -> list[tuple[dict[str, Any], int]]:
+    """The alerts of the highest scores, each with the number of others of the same rule, firing,
+    entity and users, which it stands for; of equal ones the rarer first, then the earlier.
+    """
+    groups: dict[str, list[dict[str, Any]]] = {}
     with path.open("rb") as lines:
-        return heapq.nsmallest(_SHOWN, map(msgspec.json.decode, lines), key=_rank)
+        for alert in map(msgspec.json.decode, lines):
+            ours = alert["raretrail"]
+            same = [alert["kibana.alert.rule.uuid"], ours["firing"], ours["entity"], ours["users"]]
+            groups.setdefault(json.dumps(same), []).append(alert)
+    found = [(min(group, key=_rank), len(group) - 1) for group in groups.values()]
+    return heapq.nsmallest(_SHOWN, found, key=lambda pair: _rank(pair[0]))
 
 
 def _rank(alert: Mapping[str, Any]) -> tuple[float, float, str, int]:
@@ -121,21 +134,22 @@ def _rank(alert: Mapping[str, Any]) -> tuple[float, float, str, int]:
     return -ours["score"], ours["probability"] or 0.0, alert["@timestamp"], ours["rank"]
 
 
-def _below_threshold(run: Mapping[str, Any], output: Path, number: int) -> list[Anomaly]:
-    """The highest anomalies below their rule's threshold, each entity's action once."""
+def _below_threshold(
+    run: Mapping[str, Any], output: Path, number: int
+) -> list[tuple[Anomaly, int]]:
+    """The highest anomalies below their rule's threshold, grouped as alerts are."""
     rules = run["configuration"]["rules_applied"]
     thresholds = {rule["uuid"]: rule["threshold"] for rule in rules}
-    highest: dict[tuple[str, tuple[str, ...], str], Anomaly] = {}
+    groups: dict[tuple[object, ...], list[Anomaly]] = {}
     for path in sorted((output / "anomalies").glob("*.avro")):
         with path.open("rb") as file:
             for found in ANOMALY.records(file):
-                if found.score is None or found.score >= thresholds[found.rule_id]:
-                    continue
-                key = (found.rule_id, tuple(found.entity.values()), found.action)
-                before = highest.get(key)
-                if before is None or _order(found) < _order(before):
-                    highest[key] = found
-    return heapq.nsmallest(number, highest.values(), key=_order)
+                if found.score is not None and found.score < thresholds[found.rule_id]:
+                    entity = tuple(found.entity.values())
+                    same = (found.rule_id, found.firing, entity, found.cell.users)
+                    groups.setdefault(same, []).append(found)
+    highest = [(min(group, key=_order), len(group) - 1) for group in groups.values()]
+    return heapq.nsmallest(number, highest, key=lambda pair: _order(pair[0]))
 
 
 def _order(found: Anomaly) -> tuple[float, int, str]:
@@ -167,4 +181,12 @@ def _next_steps(output: Path) -> Iterator[str]:
     yield "Next"
     yield f"  python -m json.tool {shown}/run.json | less"
     yield f"  head -n 1 {shown}/alerts.ndjson | python -m json.tool | less"
-    yield "  raretrail run --help"
+    yield f"  {_program()} run --help"
+
+
+def _program() -> str:
+    """How this program was called, where it would not be found by its name alone."""
+    called = Path(sys.argv[0])
+    if called.name != "raretrail" or shutil.which("raretrail"):
+        return "raretrail"
+    return os.path.relpath(called)

@@ -49,16 +49,19 @@ def prepare(options: PipelineOptions) -> PipelineOptions:
     return options
 
 
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
 class Interrupts:
-    """Remembers a Ctrl-C: where it meets a worker, the runner turns it into another error."""
+    """Remembers a Ctrl-C or a SIGTERM: in a worker the runner turns it into another error."""
 
     def __init__(self) -> None:
         self.any = False
-        self._before: Any = None
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> None:
         if self._is_main():
-            self._before = signal.signal(signal.SIGINT, self._note)
+            self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
 
     def __exit__(
         self,
@@ -67,7 +70,8 @@ class Interrupts:
         trace: TracebackType | None,
     ) -> None:
         if self._is_main():
-            signal.signal(signal.SIGINT, self._before)
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
 
     @staticmethod
     def _is_main() -> bool:

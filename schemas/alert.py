@@ -11,7 +11,7 @@ from schemas.anomaly import Anomaly
 from schemas.event import SLICE_MS
 from schemas.rule import Rule
 from schemas.slice import Evidence
-from schemas.words import iso, sentence, user_names
+from schemas.words import iso, sentence
 
 BODY_LIMIT: Final = 8_192
 """Most bytes of a record's canonical JSON in an alert; longer ones are cut and marked."""
@@ -69,10 +69,11 @@ def _ecs(found: Anomaly, by_field: str) -> dict[str, Any]:
         node.setdefault(leaf, distinct[0] if len(distinct) == 1 else distinct)
 
     for name, value in (*found.entity.items(), (by_field, found.action)):
-        put(name, [value])
+        if name != "user.name":  # the detectors' user may be another name
+            put(name, [value])
     put("event.provider", [e.provider for e in evidence])
     put("event.outcome", ["failure" if cell.failed else "success"])
-    put("user.name", user_names(cell.users))
+    put("user.name", [e.user_name for e in evidence])
     put("cloud.account.id", cell.account)
     put("cloud.region", cell.region)
     put("cloud.provider", ["aws"])
@@ -135,6 +136,7 @@ def _evidence(event: Evidence, body: bytes | None) -> dict[str, Any]:
         "event_id": event.id,
         "time": iso(event.time),
         "provider": event.provider,
+        "user_name": event.user_name,
         "arn": event.arn,
         "access_key": event.access_key,
         "session": event.session,

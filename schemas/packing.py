@@ -39,6 +39,8 @@ class Context(msgspec.Struct, frozen=True, gc=False):
     account: str = ""
     region: str = ""
     error: str = ""
+    user_name: str = ""
+    """`user.name`, whatever the identity policy calls the user."""
     arn: str = ""
     access_key: str = ""
     session: str = ""

@@ -33,6 +33,7 @@ class Evidence(msgspec.Struct, frozen=True, order=True, gc=False):
     """Object the record lies in; of two, the smaller name stays."""
     id: str
     provider: str
+    user_name: str
     arn: str
     access_key: str
     session: str

@@ -84,6 +84,7 @@ class _Open:
             origin=c.names[c.evidence_origin[item]],
             id=c.evidence_id[item],
             provider=c.names[c.evidence_provider[item]],
+            user_name=context.user_name,
             arn=context.arn,
             access_key=context.access_key,
             session=context.session,

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from schemas.anomaly import Anomaly
+from schemas.entity import ORGANISATION
 from schemas.slice import number_of
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -41,14 +42,15 @@ def sentence(found: Anomaly) -> str:
         who = _users(cell.users) or "somebody without a user name"
         what = f"{who} called {action} from {place(found.entity)}"
     else:
-        what = f"{who_of(found.entity)} called {action}{_from(found)}"
+        what = f"{who_of(found)} called {action}{_from(found)}"
     return f"{what} {times} on {when}{failed}: {_history(found)}"
 
 
-def who_of(entity: dict[str, str]) -> str:
+def who_of(found: Anomaly) -> str:
     """An entity in words: "alice in account 111122223333"."""
-    account = entity.get("cloud.account.id")
-    rest = [value for field, value in entity.items() if field != "cloud.account.id"]
+    scope = None if found.scope == ORGANISATION else found.scope
+    account = found.entity.get("cloud.account.id", scope)
+    rest = [value for field, value in found.entity.items() if field != "cloud.account.id"]
     name = " / ".join(printable(value) for value in rest) or "account"
     return f"{name} in account {printable(account)}" if account else name
 

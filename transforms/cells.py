@@ -100,6 +100,7 @@ class DetectorSlices:
             account=event.account,
             region=event.region,
             error=event.error,
+            user_name=actor.user_name[:_TEXT],
             arn=actor.arn[:_TEXT],
             access_key=actor.access_key[:_TEXT],
             session=actor.session[:_TEXT],
@@ -162,7 +163,14 @@ _ORDER: Final = attrgetter("time", "hash", "origin")
 def _shown(event: Event) -> tuple[str, ...]:
     """What evidence shows of an event, in the order of its fields."""
     actor, source = event.actor, event.source
-    texts = (actor.arn, actor.access_key, actor.session, event.agent, source.address)
+    texts = (
+        actor.user_name,
+        actor.arn,
+        actor.access_key,
+        actor.session,
+        event.agent,
+        source.address,
+    )
     return (
         event.id,
         event.provider,

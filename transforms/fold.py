@@ -133,7 +133,10 @@ def _stateful(name: str) -> type[beam.DoFn]:
             key: bytes = beam.DoFn.KeyParam,
             pending: Any = beam.DoFn.StateParam(pending_spec),
         ) -> Iterator[Any]:
-            for tag, value in replay(self._fold, key, pending.read()):
+            elements = list(pending.read())
+            if not elements:  # a runner may fire again when all has been said
+                return
+            for tag, value in replay(self._fold, key, elements):
                 yield value if tag == self._main else beam.pvalue.TaggedOutput(tag, value)
             pending.clear()
 

@@ -31,6 +31,7 @@ _BATCH_BYTES: Final = 8 << 20
 _STREAMED: Final = 1 << 20
 """Objects of this size and more, packed or not, are read piece by piece."""
 _FIRST_OBJECTS: Final = 1_000
+_EMPTY: Final = "The object is empty."
 _YEARS: Final = (2013, 2199)
 _FOLDER: Final = re.compile(r"/(\d{4})/(\d{2})/(\d{2})/[^/]*$")
 
@@ -149,12 +150,9 @@ class _ReadObjects(beam.DoFn):  # type: ignore[misc]
             readable = False
             for reading, data in self._readings(name):
                 dead = reading.dead + self._take(batch, name, reading, data)
-                if not (reading.records or reading.skipped or data.strip()):
-                    batch.counts["objects|empty"] += 1
-                    dead.append(DeadLetter(_text(name), -1, "The object is empty.", b"", 0))
                 for letter in dead:
                     yield beam.pvalue.TaggedOutput("dead", DEAD_LETTER.encode(letter))
-                readable = readable or bool(reading.events) or not reading.dead
+                readable = readable or bool(reading.events) or not reading.records
                 batch.size += len(data)
                 while len(batch.events) >= _BATCH_EVENTS or batch.size >= _BATCH_BYTES:
                     yield batch.take()
@@ -176,7 +174,10 @@ class _ReadObjects(beam.DoFn):  # type: ignore[misc]
             with open(name, "rb", buffering=0) as file:
                 if os.fstat(file.fileno()).st_size < _STREAMED:
                     data = file.readall()
-                    yield self._reader.read(name, data), data
+                    reading = self._reader.read(name, data)
+                    if not data.strip():
+                        reading.dead.append(DeadLetter(_text(name), -1, _EMPTY, b"", 0))
+                    yield reading, data
                 else:
                     for reading in self._reader.read_stream(name, BufferedReader(file)):
                         yield reading, b""
@@ -194,7 +195,9 @@ class _ReadObjects(beam.DoFn):  # type: ignore[misc]
             wanted = [event for event in possible if extent.holds(event.time)]
         batch.events += wanted
         counts["records|read"] += reading.records
-        counts["records|unreadable"] += len(reading.dead)
+        counts["records|unreadable"] += reading.records - len(events)
+        if len(reading.dead) > reading.records - len(events):
+            counts["objects|empty"] += 1
         counts["records|out_of_range"] += len(events) - len(possible)
         counts["records|outside_from_until"] += len(possible) - len(wanted)
         counts["records|not_records"] += reading.skipped

@@ -254,14 +254,19 @@ def test_the_report_says_the_same(town: Town, done: Done) -> None:
     ):
         assert f"  {number:>11,} {what}" in lines
     wrapped = " ".join(" ".join(lines).split())
-    highest = sorted((a["raretrail"]["score"] for a in done.alerts), reverse=True)
+    groups: dict[str, float] = {}
+    for alert in done.alerts:
+        ours = alert["raretrail"]
+        key = str([ours["firing"], alert["kibana.alert.rule.uuid"], ours["entity"], ours["users"]])
+        groups[key] = max(groups.get(key, 0.0), ours["score"])
+    highest = sorted(groups.values(), reverse=True)[:10]
     assert [f"{score:.1f}" for score in highest] == [
         line.split()[1]
         for line in lines
         if line[:4].strip().rstrip(".").isdigit() and "called" in line
     ]
-    for alert in done.alerts:
-        assert " ".join(alert["kibana.alert.reason"].split()) in wrapped
+    told = [" ".join(alert["kibana.alert.reason"].split()) in wrapped for alert in done.alerts]
+    assert sum(told) == len(groups)
     assert "alerts.ndjson" in wrapped
     assert "run.json" in wrapped
 

@@ -357,7 +357,7 @@ def test_nothing_but_bad_objects_is_told(tmp_path: Path) -> None:
     done = raretrail_run(tmp_path / "out", tmp_path / "a.json")
     assert done.status == 0
     assert done.run["accounting"]["objects"]["unreadable"] == 1
-    assert "1 objects, 1 of them unreadable" in " ".join(done.out.split())
+    assert "1 object, 1 of them unreadable" in " ".join(done.out.split())
     assert (done.output / "alerts.ndjson").read_bytes() == b""
 
 

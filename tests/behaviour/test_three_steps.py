@@ -196,14 +196,10 @@ def relayed(names: Sequence[str], options: Sequence[str], out: Path) -> list[Pai
     with pipeline_on(options) as pipeline:
         handed = pipeline | beam.Create([message(*start) for start in STARTS])
         for step, name in enumerate(names):
-            handed = handed | f"Relay{step}" >> FoldByKey(name, Relay, ("out", "ends"), 2 - step)
-            handed = handed.out | f"Typed{step}" >> beam.Map(_same).with_output_types(Pair)
+            keyed_step = FoldByKey(name, Relay, ("out", "ends"), 2 - step)
+            handed = (handed | f"Relay{step}" >> keyed_step).out
         handed | Keep(out)
     return sorted(kept(out, Pair))
-
-
-def _same(pair: Pair) -> Pair:
-    return pair
 
 
 def relayed_plainly() -> list[Pair]:
@@ -306,9 +302,10 @@ class _Steps(PipelineVisitor):
             self._readers[id(collection)].append(node)
 
     def followers(self, node: AppliedPTransform) -> int:
-        """Keyed steps in the longest way on from a node."""
+        """Keyed steps in the longest way on from a node, its own not counted."""
         readers = [r for out in node.outputs.values() for r in self._readers[id(out)]]
-        return max((bool(fold_of(r)) + self.followers(r) for r in readers), default=0)
+        steps = [fold_of(r) not in (None, fold_of(node)) for r in readers]
+        return max((s + self.followers(r) for s, r in zip(steps, readers, strict=True)), default=0)
 
 
 def fold_of(node: AppliedPTransform | None) -> FoldByKey[Any, Any] | None:

@@ -85,6 +85,7 @@ def evidence(number: int = 0, **changes: Any) -> Evidence:
         "origin": "/secret/place/of/the/object.json.gz",
         "id": record(number)["eventID"],
         "provider": "cloudtrail.amazonaws.com",
+        "user_name": "alice",
         "arn": "arn:aws:iam::111122223333:user/alice",
         "access_key": "AKIAEXAMPLE",
         "session": "",
@@ -312,7 +313,10 @@ def test_what_a_cell_says(in_cell: dict[str, Any], name: str, shown: object) -> 
 def test_a_city_is_told_with_those_who_called_from_it() -> None:
     entity = {"source.geo.country_iso_code": "NG", "source.geo.city_name": "Lagos"}
     users = tuple(json.dumps([account, user]) for account, user in (("1", "al"), ("2", "bo")))
-    events = (evidence(city="Lagos", country="NG"),)
+    events = tuple(
+        evidence(number, city="Lagos", country="NG", user_name=user)
+        for number, user in enumerate(("bo", "al"))
+    )
     judged = found(CITY, events=events, users=users, account=("1", "2"))
     leaves = flat(described(msgspec.structs.replace(judged, entity=entity), CITY))
     assert leaves["source.geo.city_name"] == "Lagos"
@@ -369,6 +373,7 @@ def test_evidence_shows_the_event_in_small() -> None:
         "event_id": record()["eventID"],
         "time": "2026-03-02T11:00:00.000Z",
         "provider": "cloudtrail.amazonaws.com",
+        "user_name": "alice",
         "arn": "arn:aws:iam::111122223333:user/alice",
         "access_key": "AKIAEXAMPLE",
         "session": "",

@@ -90,6 +90,7 @@ def evidence_of(each: Event) -> Evidence:
         origin=each.origin,
         id=each.id,
         provider=each.provider,
+        user_name=each.actor.user_name,
         arn=each.actor.arn,
         access_key=each.actor.access_key,
         session=each.actor.session,

@@ -251,7 +251,12 @@ def run_json(of: Any, alerts: int) -> dict[str, Any]:
     ],
 )
 def test_entities_in_words(entity: dict[str, str], words: str) -> None:
-    assert who_of(entity) == words
+    assert who_of(found(entity)) == words
+
+
+def test_the_account_of_an_entity_is_its_scope_where_that_is_an_account() -> None:
+    judged = msgspec.structs.replace(found({"user.name": "alice"}), scope=ACCOUNT)
+    assert who_of(judged) == f"alice in account {ACCOUNT}"
 
 
 @pytest.mark.parametrize(
