@@ -22,7 +22,7 @@ lint: $(VENV)/ready  ## ruff and mypy --strict
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/ready  ## speed and memory as ratios, and the golden numbers (about 10 minutes)
+bench: $(VENV)/ready  ## speed and memory, as ratios (about 10 minutes)
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.memory
 

@@ -30,3 +30,8 @@ def underscored(token: str) -> str:
         return token
     name, equals, value = token.partition("=")
     return "--" + name[2:].replace("-", "_") + equals + value
+
+
+def written(name: str) -> str:
+    """A name that can be written as UTF-8: those of files need not be text."""
+    return name.encode(errors="backslashreplace").decode()

@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline.config import config_tokens
-from pipeline.errors import UsageError, nearest, underscored
+from pipeline.errors import UsageError, nearest, underscored, written
 from schemas.rule import SCORERS
 from schemas.words import iso
 from transforms.identify import POLICIES
@@ -57,7 +57,7 @@ class RunSettings:
     def document(self) -> dict[str, Any]:
         """The settings for run.json: everything that was asked for, ours and Beam's."""
         return {
-            "inputs": list(self.inputs),
+            "inputs": [written(name) for name in self.inputs],
             "output": str(self.output),
             "geoip_database": str(self.geoip_database) if self.geoip_database else None,
             "rules": [str(path) for path in self.rules],
@@ -66,7 +66,7 @@ class RunSettings:
             "from": None if self.start is None else iso(self.start),
             "until": None if self.until is None else iso(self.until),
             "beam": {
-                key: _HIDDEN if _SECRET.search(key) else str(value)
+                key: _HIDDEN if _SECRET.search(f"{key}={value}".lower()) else written(str(value))
                 for key, value in self.beam.display_data().items()
             },
         }
@@ -91,6 +91,8 @@ def parse_run(argv: Sequence[str]) -> RunSettings:
         raise UsageError(f"option {name}: no such option{nearest(name, _flags(parser))}")
     if not options.inputs:
         raise UsageError("INPUT: none given; name files, folders or globs of CloudTrail logs")
+    if options.output and written(options.output) != options.output:
+        raise UsageError(f"--output {written(options.output)}: must be a name in UTF-8")
     if not options.output:
         raise UsageError("--output: none given; name a new folder for the results")
     start, until = _time("--from", options.from_time), _time("--until", options.until_time)

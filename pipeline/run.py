@@ -18,7 +18,7 @@ from typing import Any, Final
 import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, written
 from pipeline.files import read_json, write_json
 from pipeline.job import Job
 from pipeline.options import RunSettings, parse_run
@@ -167,7 +167,7 @@ def _header(
             "listed": len(listing.names),
             "skipped": {reason: len(names) for reason, names in sorted(listing.skipped.items())},
             "passed_over": {
-                reason: [_text(name) for name in sorted(names)[:_NAMES]]
+                reason: [written(name) for name in sorted(names)[:_NAMES]]
                 for reason, names in sorted(listing.skipped.items())
             },
         },
@@ -193,10 +193,6 @@ def _header(
             "python": platform.python_version(),
         },
     }
-
-
-def _text(name: str) -> str:
-    return name.encode(errors="backslashreplace").decode()
 
 
 def _seal(path: Path, elapsed: float) -> None:

@@ -8,8 +8,8 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any, Final
 
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
-from apache_beam.runners import create_runner
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from apache_beam.runners import PipelineRunner, create_runner
 from apache_beam.runners.portability.fn_api_runner import worker_handlers
 
 from pipeline.errors import UsageError, nearest
@@ -34,9 +34,14 @@ def prepare(options: PipelineOptions) -> PipelineOptions:
     standard = options.view_as(StandardOptions)
     runner = standard.runner or EMBEDDED
     standard.runner = _PATHS.get(runner, runner)
+    if (options.view_as(DirectOptions).direct_num_workers or 0) < 0:
+        raise UsageError("--direct_num_workers: must be 0 (all cores) or more")
+    if runner == "BundleBasedDirectRunner":
+        raise UsageError(f"--runner {runner}: a runner for tests; use {EMBEDDED}")
     try:
-        create_runner(standard.runner)
-    except (ValueError, ImportError, AttributeError):
+        if not isinstance(create_runner(standard.runner), PipelineRunner):
+            raise ValueError(runner)
+    except (ValueError, ImportError, AttributeError, TypeError):
         known = (EMBEDDED, *StandardOptions.ALL_KNOWN_RUNNERS)
         names = [name.rpartition(".")[2] for name in known]
         raise UsageError(f"--runner {runner}: no such runner{nearest(runner, names)}") from None

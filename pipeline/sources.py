@@ -135,13 +135,21 @@ _OUTSIDE: Final = "date folders outside --from/--until"
 
 def _unwanted(name: str, extent: Extent) -> str:
     """Why an object of this name, or any in this folder (…/), is not read; "" if it is."""
-    if "/CloudTrail-Digest/" in name:
-        return "digest objects, which hold no events"
-    if "/CloudTrail-Insight/" in name:
-        return "Insight objects, which hold no API calls"
+    kind = _kind(name)
+    if kind:
+        return kind
     date = folder_date(name)
     if date is not None and _outside(date, date + timedelta(days=1), extent):
         return _OUTSIDE
+    return ""
+
+
+def _kind(name: str) -> str:
+    """Why an object of this name is none of CloudTrail's logs of API calls; "" if it may be."""
+    if "/CloudTrail-Digest/" in name or "_CloudTrail-Digest_" in name:
+        return "digest objects, which hold no events"
+    if "/CloudTrail-Insight/" in name or "_CloudTrail-Insight_" in name:
+        return "Insight objects, which hold no API calls"
     return ""
 
 
@@ -150,6 +158,9 @@ def _no_log(entry: os.DirEntry[str]) -> str:
     if entry.is_symlink() and entry.is_dir():
         return "linked folders, not followed"
     name = entry.name
+    reason = _kind(name)
+    if reason:
+        return reason
     if not name.endswith(_ENDINGS) and not (name.endswith(".gz") and "." not in name[:-3]):
         return "files that are no logs by their name"
     return "" if entry.is_file() else "links to nothing and other things that are no files"

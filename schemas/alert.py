@@ -151,9 +151,11 @@ def _evidence(event: Evidence, body: bytes | None) -> dict[str, Any]:
     if body is None:
         absent = "the object that held the record cannot be read any more"
         return {**shown, "request_parameters": None, "body": None, "body_absent": absent}
+    parameters = _request_parameters(body)
     return {
         **shown,
-        "request_parameters": _cut(_request_parameters(body)),
+        "request_parameters": _cut(parameters),
+        "request_parameters_cut": len(parameters) > BODY_LIMIT,
         "body": _cut(body),
         "body_bytes": len(body),
         "body_cut": len(body) > BODY_LIMIT,

@@ -67,6 +67,7 @@ class Table(msgspec.Struct):
     first: list[int] = []
     last: list[int] = []
     flags: list[int] = []
+    delivered: list[int] = []
     events: list[int] = []
     ids: bytes = b""
     ids_end: list[int] = []
@@ -112,8 +113,12 @@ class Packer:
         failed: bool,
         write: bool,
         contexts: Collection[int],
+        delivered: int,
     ) -> None:
-        """Add a cell: times in ms, smallest hashes, contexts by number; its evidence follows."""
+        """Add a cell: times in ms, smallest hashes, contexts by number; its evidence follows.
+
+        `delivered` is the number of events it was made of, repetitions too: for the accounting.
+        """
         table, names = self._table, self._names
         if not table.slice:
             table.start = slice_
@@ -124,6 +129,7 @@ class Packer:
         table.first.append(first - start)
         table.last.append(last - start)
         table.flags.append(failed * FAILED + write * WRITE)
+        table.delivered.append(delivered)
         table.events.append(len(ids) if len(ids) < SMALLEST else number_of(ids)[0])
         self._ids += ids
         table.ids_end.append(len(self._ids))

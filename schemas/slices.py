@@ -115,14 +115,17 @@ def events_of(cell: Cell | Packed) -> int:
 class Group:
     """One entity's events of one slice that became known at one firing."""
 
-    __slots__ = ("cells", "firing", "slice")
+    __slots__ = ("cells", "delivered", "firing", "slice")
 
     def __init__(self, slice_: int, firing: int) -> None:
         self.slice, self.firing = slice_, firing
         self.cells: dict[str, Cell | Packed] = {}
+        self.delivered = 0
+        """Number of events it was made of, repetitions too."""
 
     def absorb(self, other: Group) -> None:
         """Merge another group of the same slice into this one."""
+        self.delivered += other.delivered
         for action, cell in other.cells.items():
             known = self.cells.get(action)
             self.cells[action] = cell if known is None else merge(opened(known), opened(cell))
@@ -149,14 +152,14 @@ def unpack(data: bytes) -> Iterator[Group]:
     table = _Open(Table(**SLICES.read(data)))
     columns = table.columns
     names, group = columns.names, None
-    for row, (after, delay, action) in enumerate(
-        zip(columns.slice, columns.delay, columns.action, strict=True)
-    ):
+    rows = zip(columns.slice, columns.delay, columns.action, columns.delivered, strict=True)
+    for row, (after, delay, action, delivered) in enumerate(rows):
         slice_ = columns.start + after
         if group is None or group.slice != slice_ or group.firing != slice_ + delay:
             if group is not None:
                 yield group
             group = Group(slice_, slice_ + delay)
         group.cells[names[action]] = Packed(table, row)
+        group.delivered += delivered
     if group is not None:
         yield group

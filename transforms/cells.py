@@ -98,8 +98,8 @@ class DetectorSlices:
             network=source.network,
             entity=entity,
             account=event.account,
-            region=event.region,
-            error=event.error,
+            region=event.region[:_TEXT],
+            error=event.error[:_TEXT],
             user_name=actor.user_name[:_TEXT],
             arn=actor.arn[:_TEXT],
             access_key=actor.access_key[:_TEXT],
@@ -124,8 +124,8 @@ def _pack_cell(
         (event,) = events
         context = number_of(event)
         time, ids = event.time, (event.hash,)
-        packer.cell(*place, time, time, ids, event.failed, event.write, (context,))
-        packer.evidence(time, event.id, event.provider, event.origin, context)
+        packer.cell(*place, time, time, ids, event.failed, event.write, (context,), 1)
+        packer.evidence(time, event.id, event.provider[:_TEXT], event.origin, context)
         return
     events.sort(key=_ORDER)
     contexts = [number_of(event) for event in events]
@@ -137,10 +137,12 @@ def _pack_cell(
         failed=False not in {event.failed for event in events},
         write=True in {event.write for event in events},
         contexts=set(contexts),
+        delivered=len(events),
     )
     for at in _earliest(events):
         event = events[at]
-        packer.evidence(event.time, event.id, event.provider, event.origin, contexts[at])
+        provider = event.provider[:_TEXT]
+        packer.evidence(event.time, event.id, provider, event.origin, contexts[at])
 
 
 def _earliest(events: list[Event]) -> list[int]:
@@ -164,19 +166,11 @@ def _shown(event: Event) -> tuple[str, ...]:
     """What evidence shows of an event, in the order of its fields."""
     actor, source = event.actor, event.source
     texts = (
-        actor.user_name,
-        actor.arn,
-        actor.access_key,
-        actor.session,
-        event.agent,
-        source.address,
+        *(event.id, event.provider, actor.user_name, actor.arn, actor.access_key, actor.session),
+        *(event.agent, source.address, source.country, source.city),
+        *(event.account, event.region, event.error),
     )
-    return (
-        event.id,
-        event.provider,
-        *(text[:_TEXT] for text in texts),
-        *(source.country, source.city, event.account, event.region, event.error),
-    )
+    return tuple([text[:_TEXT] for text in texts])
 
 
 def _values(fields: Sequence[str]) -> Callable[[Event], Entity]:

@@ -16,7 +16,10 @@ from apache_beam.utils.windowed_value import WindowedValue
 from schemas.alert import alert_document
 from schemas.rule import Rule
 from schemas.selection import SELECTION, Selection
+from schemas.slice import Evidence
 from transforms.read import raw_records
+from transforms.times import parse_time
+from transforms.values import RefusedError
 
 Described = tuple[int, str, list[bytes]]
 """(firing, rule uuid, alerts as JSON by rank)."""
@@ -60,7 +63,7 @@ class _DescribeAlerts(beam.DoFn):  # type: ignore[misc]
                         found,
                         selection.firing,
                         rank,
-                        [bodies.get((event.origin, event.id)) for event in found.evidence],
+                        [bodies.get(event) for event in found.evidence],
                     )
                 )
                 for rank, found in enumerate(selection.alerts, start=1)
@@ -69,19 +72,42 @@ class _DescribeAlerts(beam.DoFn):  # type: ignore[misc]
             yield WindowedValue(described, stamp, [GlobalWindow()])
 
 
-def _bodies(selections: Iterable[Selection]) -> dict[tuple[str, str], bytes]:
-    """Canonical records by (object, event id); those that cannot be read are not in it."""
-    wanted: dict[str, set[str]] = defaultdict(set)
+def _bodies(selections: Iterable[Selection]) -> dict[Evidence, bytes]:
+    """The canonical record of each event of evidence, without those that cannot be read."""
+    wanted: dict[str, list[Evidence]] = defaultdict(list)
     for selection in selections:
         for found in selection.alerts:
             for event in found.evidence:
-                wanted[event.origin].add(event.id)
+                wanted[event.origin].append(event)
     bodies = {}
-    for origin, ids in wanted.items():
+    for origin, events in wanted.items():
         try:
             with open(origin, "rb") as file:
-                records = raw_records(file, ids)
+                records = raw_records(file, {event.id for event in events})
         except OSError:
             continue
-        bodies.update({(origin, id_): record for id_, record in records.items()})
+        for event in events:
+            if event.id in records:
+                bodies[event] = _shown_by(event, records[event.id])
     return bodies
+
+
+def _shown_by(event: Evidence, records: list[bytes]) -> bytes:
+    """Of records with one id the one that the evidence shows; of equally like ones the first."""
+    return max(records, key=lambda record: _likeness(event, record)) if records[1:] else records[0]
+
+
+def _likeness(event: Evidence, record: bytes) -> tuple[bool, ...]:
+    """Whether a record has the time, and then the other texts, of an event."""
+    seen = msgspec.json.decode(record)
+    try:
+        same_time = parse_time(seen.get("eventTime")) == event.time
+    except RefusedError:
+        same_time = False
+    pairs = (
+        ("userAgent", event.agent),
+        ("sourceIPAddress", event.address),
+        ("awsRegion", event.region),
+        ("errorCode", event.error),
+    )
+    return same_time, *(str(seen.get(name) or "").startswith(text) for name, text in pairs)

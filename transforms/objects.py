@@ -147,9 +147,12 @@ class _ReadObjects(beam.DoFn):  # type: ignore[misc]
         names = names_in(packed)
         batch = _Batch(_text(names[0]))
         for name in names:
-            readable = False
+            readable, taken = False, False
+            letters, before = 0, len(batch.events)
             for reading, data in self._readings(name):
                 dead = reading.dead + self._take(batch, name, reading, data)
+                letters += len(dead)
+                taken = taken or len(batch.events) > before
                 for letter in dead:
                     yield beam.pvalue.TaggedOutput("dead", DEAD_LETTER.encode(letter))
                 readable = readable or bool(reading.events) or not reading.records
@@ -158,7 +161,7 @@ class _ReadObjects(beam.DoFn):  # type: ignore[misc]
                     yield batch.take()
             batch.counts["objects|read"] += 1
             batch.counts["objects|unreadable"] += not readable
-            self._watch(readable)
+            self._watch(taken or not letters)
         if batch.events:
             yield batch.take()
         row = Row(f"read {batch.unit}", dict(batch.counts))
@@ -206,10 +209,10 @@ class _ReadObjects(beam.DoFn):  # type: ignore[misc]
         strange = [event for event in events if not _EARLIEST <= event.time < limit]
         return [_out_of_range(name, strange, limit, data)]
 
-    def _watch(self, readable: bool) -> None:
+    def _watch(self, useful: bool) -> None:
         """Give up when it is plain that the input is something else."""
         self._objects += 1
-        self._unreadable += not readable
+        self._unreadable += not useful
         if (
             self._settings.give_up
             and self._objects == _FIRST_OBJECTS

@@ -27,6 +27,8 @@ from transforms.values import (
     text,
 )
 
+_LONGEST_NAME: Final = 512
+"""Most characters of an id or a name that entities and actions are told apart by."""
 RECORD_LIMIT: Final = 16 << 20
 """Most bytes of one record."""
 
@@ -109,7 +111,7 @@ class Parser:
     def quick(self, record: Record, origin: str) -> Event:
         """The event of an ordinary record of the object `origin`."""
         time, event_id = record.time, record.id
-        if time is None or event_id is None or len(event_id) < _SHORTEST_ID:
+        if time is None or event_id is None or not _SHORTEST_ID <= len(event_id) <= _LONGEST_NAME:
             raise RefusedError("It has no eventTime or no eventID.")
         if record.type == _INSIGHT:
             raise RefusedError("It is an Insight.")
@@ -144,7 +146,7 @@ class Parser:
         record = _decode_record(raw)
         time = parse_time(record.time)
         action = _name(record.action)
-        event_id = text(record.id, "eventID") or fingerprint(raw)
+        event_id = _short(text(record.id, "eventID"), "eventID") or fingerprint(raw)
         recipient = account(record.recipient, "recipientAccountId")
         agent, tool = _agent_and_tool(text(record.agent, "userAgent"))
         error, failed = _outcome(action, record)
@@ -176,6 +178,7 @@ class Parser:
         """The actor of a raw `userIdentity`; equal ones are one object."""
         value = mapping(decode(identity, "userIdentity"), "userIdentity")
         actor = identify(value, self._policy, signed_in)
+        _short(actor.user, "The user's name")
         if len(self._shared) >= _SHARED:
             self._shared.clear()
         return self._shared.setdefault(actor, actor)
@@ -230,8 +233,17 @@ def _decode_record(raw: bytes) -> _Record:
 
 def _name(action: object) -> str:
     if isinstance(action, str) and not is_absent(action):
-        return action
+        return _short(action, "eventName")
     raise RefusedError(f"eventName is {describe(action)}, which names no action.")
+
+
+def _short(text: str, name: str) -> str:
+    """A text that names something. Raises RefusedError for one that no name is as long as."""
+    if len(text) > _LONGEST_NAME:
+        raise RefusedError(
+            f"{name} has {len(text):,} characters; at most {_LONGEST_NAME:,} are read."
+        )
+    return text
 
 
 def _outcome(action: str, record: _Record) -> tuple[str, bool]:

@@ -23,7 +23,10 @@ DEAD_LIMIT: Final = 10_000
 
 @dataclass
 class Reading:
-    """What an object, or a piece of one, holds: `records` = events + dead letters, always."""
+    """What an object, or a piece of one, holds: `records` = events + what dead letters say.
+
+    A dead letter stands for one record, but for the last of more than DEAD_LIMIT.
+    """
 
     events: list[Event] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
@@ -141,6 +144,7 @@ class _Gathering:
             self._keep(
                 msgspec.structs.replace(self._overflow, reason=reason + self._overflow.reason)
             )
+            self.reading.records += self._buried - DEAD_LIMIT - 1
         return self.reading.records > 0
 
     def _parse(self, raw: bytes) -> None:
@@ -168,18 +172,19 @@ class _Gathering:
 
 
 def raw_record(data: bytes, event_id: str) -> bytes | None:
-    """The canonical JSON of the record in an object whose Event.id is `event_id`, as below."""
-    return raw_records(BytesIO(data), {event_id}).get(event_id)
+    """The canonical JSON of a record in an object whose Event.id is `event_id`, as below."""
+    records = raw_records(BytesIO(data), {event_id}).get(event_id)
+    return records[0] if records else None
 
 
-def raw_records(source: Source, event_ids: Collection[str]) -> dict[str, bytes]:
+def raw_records(source: Source, event_ids: Collection[str]) -> dict[str, list[bytes]]:
     """The canonical JSON of the records in an object that have one of these Event.ids, by id.
 
-    Canonical: keys sorted, no spaces, UTF-8. Understands what `ObjectReader.read` does, and reads
-    no further than it must. A record that holds a number that no machine number is has none.
-    Raises only what reading from `source` raises.
+    Canonical: keys sorted, no spaces, UTF-8. Records of one id that say different things are all
+    there, each once, sorted. Understands what `ObjectReader.read` does. A record that holds a
+    number that no machine number is has none. Raises only what reading from `source` raises.
     """
-    wanted, records = set(event_ids), dict[str, bytes]()
+    records: dict[str, set[bytes]] = {}
     for piece in pieces(Inflated(source)):
         if piece.problem:
             continue
@@ -188,14 +193,11 @@ def raw_records(source: Source, event_ids: Collection[str]) -> dict[str, bytes]:
                 continue
             try:
                 event_id = record_id(found.raw)
-                if event_id in wanted:
-                    wanted.remove(event_id)
-                    records[event_id] = canonical(found.raw)
+                if event_id in event_ids:
+                    records.setdefault(event_id, set()).add(canonical(found.raw))
             except RefusedError:
                 continue
-            if not wanted:
-                return records
-    return records
+    return {event_id: sorted(found) for event_id, found in records.items()}
 
 
 def _is_utf8(raw: bytes) -> bool:

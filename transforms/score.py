@@ -33,6 +33,7 @@ class EntityFold:
     scorer: Scorer
     history: History = field(default_factory=History)
     pending: dict[int, Group] = field(default_factory=dict)
+    delivered: int = 0
     cells: int = 0
     judged: int = 0
     candidates: int = 0
@@ -78,6 +79,7 @@ class ScoreFold:
         name = state.detector.name
         counts = {
             f"entities|{name}": 1,
+            f"cells|{name}|delivered": state.delivered,
             f"cells|{name}|cells": state.cells,
             f"cells|{name}|judged": state.judged,
             f"cells|{name}|candidates": state.candidates,
@@ -91,6 +93,7 @@ def _merge(state: EntityFold, items: list[Group]) -> dict[int, list[str]]:
     """Put groups with what is pending; the actions of each slice that were not there before."""
     new: dict[int, list[str]] = {}
     for group in items:
+        state.delivered += group.delivered
         pending = state.pending.get(group.slice)
         if pending is None:
             fresh = list(group.cells)

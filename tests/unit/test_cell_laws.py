@@ -1,6 +1,6 @@
 """A cell is a semilattice: which events there are decides, never their order, grouping or number.
 
-The oracle is `cell_of`, which works a cell out from its events alone, by the words of DESIGN.md.
+The oracle is `reference/plain_cell.py`, which works a cell out from its events alone.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import pytest
 from factory import BY_CITY, at, detector, event, hash_of, packed
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference import plain_cell
 
 from schemas.entity import decode_key
 from schemas.event import Event
 from schemas.rule import Detector
-from schemas.slice import CONTEXTS, EVIDENCE, SMALLEST, Cell, Evidence, merge, number_of
+from schemas.slice import CONTEXTS, EVIDENCE, SMALLEST, Cell, merge, number_of
 from schemas.slices import Group, events_of, opened, unpack
 from transforms.score import ScoreFold
 
@@ -28,80 +29,9 @@ USER, CITY = detector("window"), detector("window", BY_CITY)
 laws = settings(deadline=None, derandomize=True, max_examples=150)
 
 
-# The oracle
-
-
 def cell_of(events: Iterable[Event], of: Detector) -> Cell:
-    """The cell of events of one (entity, action, slice)."""
-    events = list(events)
-    of_user = of is USER
-
-    def values(get: Callable[[Event], str]) -> tuple[str, ...]:
-        present = {get(each) for each in events} - {""}
-        return tuple(sorted(sorted(present, key=hash_of)[:64]))
-
-    streams = {stream_of(each, of_user) for each in events} - {("", "", "")}
-    few_streams = sorted(streams, key=lambda stream: hash_of("\x1f".join(stream)))[:64]
-    return Cell(
-        first=min(each.time for each in events),
-        last=max(each.time for each in events),
-        ids=tuple(sorted({hash_of(each.id) for each in events})[:16]),
-        failed=all(each.error for each in events),
-        write=any(each.write for each in events),
-        place=values(lambda e: place_of(e, of_user)),
-        tool=values(lambda e: e.tool),
-        stream=tuple(sorted(few_streams)),
-        users=values(user_of),
-        account=values(lambda e: e.account),
-        region=values(lambda e: e.region),
-        error=values(lambda e: e.error),
-        evidence=three_earliest(events),
-    )
-
-
-def user_of(each: Event) -> str:
-    """The user entity, as a JSON list of account and name."""
-    return f'["{each.account}","{each.actor.user}"]' if each.actor.user else ""
-
-
-def place_of(each: Event, of_user: bool) -> str:
-    """contrast.md §1: the city; nothing where AWS acts for the user; in city cells who it was."""
-    if of_user:
-        return "" if each.actor.service else each.source.place
-    return user_of(each) or each.actor.kind
-
-
-def stream_of(each: Event, of_user: bool) -> tuple[str, str, str]:
-    return "" if of_user else user_of(each), each.actor.person, each.source.network
-
-
-def three_earliest(events: Iterable[Event]) -> tuple[Evidence, ...]:
-    """By (time, event-id hash); of one event in two places the place with the smaller name."""
-    best: dict[tuple[int, bytes], Evidence] = {}
-    for each in sorted(map(evidence_of, events)):
-        best.setdefault((each.time, each.hash), each)
-    return tuple(best[key] for key in sorted(best)[:3])
-
-
-def evidence_of(each: Event) -> Evidence:
-    return Evidence(
-        time=each.time,
-        hash=hash_of(each.id),
-        origin=each.origin,
-        id=each.id,
-        provider=each.provider,
-        user_name=each.actor.user_name,
-        arn=each.actor.arn,
-        access_key=each.actor.access_key,
-        session=each.actor.session,
-        agent=each.agent,
-        address=each.source.address,
-        country=each.source.country,
-        city=each.source.city,
-        account=each.account,
-        region=each.region,
-        error=each.error,
-    )
+    """The oracle's cell."""
+    return plain_cell.cell_of(events, of_user=of is USER)
 
 
 # Events, cells, and ways to deal them out

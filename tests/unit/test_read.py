@@ -21,13 +21,13 @@ BOM = b"\xef\xbb\xbf"
 BOMB = b"[" * 100_000 + b"]" * 100_000
 
 
-def read_all(data):
+def read_all(data, buried=0):
     """What `read` gives, having checked that it closes, and that a stream gives the same and so
     does a reader that is never quick.
     """
     reader = ObjectReader()
     reading = reader.read("o", data)
-    assert reading.records == len(reading.events) + len(reading.dead)
+    assert reading.records == len(reading.events) + len(reading.dead) + buried
     with patch.object(read._Gathering, "take", lambda self, raw: False):
         assert ObjectReader().read("o", data) == reading
     parts = list(reader.read_stream("o", io.BytesIO(data)))
@@ -508,9 +508,10 @@ def test_what_is_within_a_broken_value_within_another_goes_with_it():
 
 def test_of_very_many_dead_letters_the_rest_becomes_one(monkeypatch):
     monkeypatch.setattr(read, "DEAD_LIMIT", 5)
-    reading = read_all(lines(*range(8), ONE, *range(8)))
+    reading = read_all(lines(*range(8), ONE, *range(8)), buried=10)
     assert [event.id for event in reading.events] == IDS[:1]
     assert len(reading.dead) == 6
+    assert reading.records == 17
     assert reading.dead[-1].position == 5
     assert reading.dead[-1].reason.startswith("11 more cannot be read, the first since: The record")
 

@@ -45,7 +45,8 @@ def found_by(rule: Rule) -> Any:
     """An anomaly of alice's, from London."""
     evidence = Evidence(
         time=TIME, hash=b"12345678", origin="o.json.gz", id="e1", provider="iam.amazonaws.com",
-        user_name=USER, arn=ARN, access_key=KEY, session="", agent="aws-cli/2", address=ADDRESS, country="GB",
+        user_name=USER,
+        arn=ARN, access_key=KEY, session="", agent="aws-cli/2", address=ADDRESS, country="GB",
         city="London", account=ACCOUNT, region="us-east-1", error="",
     )  # fmt: skip
     cell = Cell(
