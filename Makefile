@@ -9,10 +9,11 @@ DEMO ?= demo
 help:  ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(VENV)/ready  ## simulate an organisation and find the attacks in it (about 3 minutes)
+run: $(VENV)/ready  ## simulate an organisation with attacks, and judge it (about 3 minutes)
 	@if [ ! -e $(DEMO)/labels.csv ]; then $(BIN)/raretrail simulate $(DEMO); fi
 	@rm -rf $(DEMO)/out
 	@$(BIN)/raretrail run $(DEMO)/logs --geoip_database $(DEMO)/city.mmdb --output $(DEMO)/out
+	@$(BIN)/python -m pipeline.simulate.check $(DEMO) $(DEMO)/out
 
 test: $(VENV)/ready  ## run all tests
 	$(BIN)/python -m pytest

@@ -5,8 +5,10 @@ from __future__ import annotations
 import heapq
 import json
 import os
+import re
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -16,8 +18,10 @@ import msgspec
 from pipeline.files import read_json
 from schemas.anomaly import ANOMALY, Anomaly
 from schemas.words import printable, sentence
+from transforms.objects import DEAD_LETTER
 
 _SHOWN: Final = 10
+_REASONS: Final = 5
 _WIDTH: Final = 96
 
 
@@ -31,14 +35,15 @@ def print_report(output: Path) -> int:
 
 def report(run: Mapping[str, Any], output: Path) -> Iterator[str]:
     """The lines of the report."""
-    yield from _account(run["accounting"], run["metrics"])
+    yield from _account(run, output)
     yield ""
     yield from _alerts(run, output)
     yield ""
     yield from _next_steps(output)
 
 
-def _account(accounting: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterator[str]:
+def _account(run: Mapping[str, Any], output: Path) -> Iterator[str]:
+    accounting, metrics = run["accounting"], run["metrics"]
     objects, records = accounting["objects"], accounting["records"]
     unreadable = f", {objects['unreadable']:,} of them unreadable" if objects["unreadable"] else ""
     yield f"Read in {metrics['seconds']:.0f} s"
@@ -46,36 +51,62 @@ def _account(accounting: Mapping[str, Any], metrics: Mapping[str, Any]) -> Itera
     yield from (_line(n, "", f"passed over: {reason}") for reason, n in objects["skipped"].items())
     yield _line(records["read"], "record", ", of which")
     yield _line(records["events"], "  event", " to judge")
-    yield _line(records["unreadable"], "", "  unreadable: dead letters")
-    yield _line(records["out_of_range"], "", "  with an impossible time: a dead letter an object")
-    if records["outside_from_until"]:
-        yield _line(records["outside_from_until"], "", "  outside --from/--until")
+    yield _line(records["unreadable"], "", "  unreadable: see the dead letters")
+    for name, words in (
+        ("out_of_range", "  with an impossible time: see the dead letters"),
+        ("outside_from_until", "  outside --from/--until"),
+    ):
+        if records[name]:
+            yield _line(records[name], "", words)
     if records["not_records"]:
         yield _line(records["not_records"], "control message", " besides, no records")
-    for name, detector in accounting["detectors"].items():
-        yield from _detector(name, detector, accounting["cells"].get(name), metrics["entities"])
+    yield from _reasons(output / "dead_letters")
+    for detector in (rule["detector"] | {"name": rule["counts"]} for rule in _rules(run)):
+        yield from _detector(detector, accounting, metrics["entities"])
     if accounting["closes"]:
         yield "Every record is accounted for."
     else:
         yield "THE ACCOUNTING DOES NOT CLOSE; please report this:"
         yield from (f"  {gap}" for gap in accounting["gaps"])
+    if not records["events"]:
+        yield "NOTHING WAS JUDGED: no record of these objects is an event of CloudTrail in range."
+
+
+def _reasons(folder: Path) -> Iterator[str]:
+    """The most common reasons of dead letters, those of one kind together."""
+    reasons: Counter[str] = Counter()
+    for path in sorted(folder.glob("*.avro")):
+        with path.open("rb") as file:
+            for letter in DEAD_LETTER.records(file):
+                reasons[re.sub(r"[0-9][0-9,.]*", "…", letter.reason)] += 1
+    for reason, number in reasons.most_common(_REASONS):
+        yield _line(number, "dead letter", f": {printable(reason)}")
+
+
+def _rules(run: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rules that were applied, one a detector."""
+    by_name: dict[str, dict[str, Any]] = {}
+    for rule in run["configuration"]["rules_applied"]:
+        by_name.setdefault(rule["counts"], rule)
+    return list(by_name.values())
 
 
 def _detector(
-    name: str,
-    detector: Mapping[str, int],
-    cells: Mapping[str, int] | None,
-    entities: Mapping[str, int],
+    detector: Mapping[str, Any], accounting: Mapping[str, Any], entities: Mapping[str, int]
 ) -> Iterator[str]:
-    yield f"Counted {name.replace('-', ' ')}"
-    share = 100 * detector["counted"] / detector["events"] if detector["events"] else 0.0
-    of = f" ({share:.0f} %), of {entities.get(name, 0):,} users or cities"
-    yield _line(detector["counted"], "event", of)
-    if detector["without_its_fields"]:
-        yield _line(detector["without_its_fields"], "event", " without what it counts by")
-    if cells is not None:
-        different = f"about {cells['distinct_events']:,} different events"
-        yield _line(cells["cells"], "action", f" in a quarter-hour, counted once; {different}")
+    name = detector["name"]
+    counted = accounting["detectors"].get(name, {"counted": 0, "without_its_fields": 0})
+    cells = accounting["cells"].get(name, {"cells": 0, "distinct_events": 0})
+    fields = ", ".join(detector["partition_fields"])
+    yield f"Counted by {fields}"
+    known = f" with {entities.get(name, 0):,} different values of these"
+    yield _line(counted["counted"], "event", known)
+    yield _line(cells["distinct_events"], "event", " if repetitions are left out, about")
+    yield _line(cells["cells"], "", "times that one of them did an action in a quarter of an hour")
+    if counted["without_its_fields"]:
+        yield _line(counted["without_its_fields"], "event", " without these fields")
+    if accounting["records"]["events"] and not counted["counted"]:
+        yield f"  NO EVENT HAS {fields}: the rules that count by them are silent."
 
 
 def _line(number: int, noun: str, rest: str) -> str:
@@ -86,10 +117,11 @@ def _line(number: int, noun: str, rest: str) -> str:
 def _alerts(run: Mapping[str, Any], output: Path) -> Iterator[str]:
     rules = run["metrics"]["rules"]
     yield "Alerts"
+    names = {rule["id"]: rule["name"] for rule in run["configuration"]["rules_applied"]}
     for name, rule in rules.items():
         held = f"; suppressed as repeats: {rule['suppressed']:,}" if rule["suppressed"] else ""
         cut = f"; cut by the cap and expired: {rule['expired']:,}" if rule["expired"] else ""
-        yield _line(rule["alerts"], "", f"{name.replace('-', ' ')}{held}{cut}")
+        yield _line(rule["alerts"], "", f"{printable(names[name])}{held}{cut}")
     highest = _highest(output / "alerts.ndjson")
     if highest:
         yield ""
@@ -97,6 +129,8 @@ def _alerts(run: Mapping[str, Any], output: Path) -> Iterator[str]:
         for number, (alert, others) in enumerate(highest, start=1):
             score, name = alert["raretrail"]["score"], alert["kibana.alert.rule.name"]
             yield from _entry(number, score, name, alert["kibana.alert.reason"], others)
+    if run["accounting"]["records"]["events"] and not any(r["anomalies"] for r in rules.values()):
+        yield "  Nothing is rare yet: a call can be once there are some 30 others in its history."
     below = _below_threshold(run, output, _SHOWN - len(highest)) if len(highest) < _SHOWN else []
     if below:
         names = {uuid: name for name, uuid in _rule_ids(run).items()}
@@ -179,9 +213,18 @@ def _next_steps(output: Path) -> Iterator[str]:
     yield f"  {shown}/dead_letters/    what could not be read, and why (Avro)"
     yield f"  {shown}/run.json         this account in full, and what each firing held back"
     yield "Next"
-    yield f"  python -m json.tool {shown}/run.json | less"
-    yield f"  head -n 1 {shown}/alerts.ndjson | python -m json.tool | less"
+    yield f"  {_python()} -m json.tool {shown}/run.json | less"
+    if (output / "alerts.ndjson").stat().st_size:
+        yield f"  head -n 1 {shown}/alerts.ndjson | {_python()} -m json.tool | less"
+    else:
+        yield f"  {_python()} -m fastavro {shown}/anomalies/*.avro | less"
     yield f"  {_program()} run --help"
+
+
+def _python() -> str:
+    """This Python, which has fastavro."""
+    name = os.path.relpath(sys.executable)
+    return sys.executable if name.startswith("..") else name
 
 
 def _program() -> str:

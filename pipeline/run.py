@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
-from pipeline.errors import UsageError, written
+from pipeline.errors import UsageError, one_line, written
 from pipeline.files import read_json, write_json
 from pipeline.job import Job
 from pipeline.options import RunSettings, parse_run
@@ -46,6 +46,8 @@ def run(argv: Sequence[str]) -> int:
     settings = parse_run(argv)
     rules, notice = _rules(settings)
     options = prepare(settings.beam)
+    if options.view_as(StandardOptions).runner == "BundleBasedDirectRunner":
+        raise UsageError("--runner BundleBasedDirectRunner: a runner for tests; leave it out")
     started = datetime.now(UTC)
     extent = Extent(settings.start, settings.until, int(started.timestamp() * 1000))
     _check_free(settings.output)
@@ -62,6 +64,9 @@ def run(argv: Sequence[str]) -> int:
         except BaseException as error:
             _withdraw(settings.output, made)
             cause = "interrupted" if interrupts.any else _cause(error)
+            if cause is None and not is_embedded(options):
+                runner = options.view_as(StandardOptions).runner
+                cause = one_line(f"--runner {runner}: {error}"[:500])
             if cause is None:
                 raise
             print(f"raretrail: {cause}; nothing was written", file=sys.stderr)
@@ -179,6 +184,7 @@ def _header(
                     "uuid": rule.uuid,
                     "id": rule.id,
                     "name": rule.name,
+                    "counts": rule.detector.name,
                     "version": rule.version,
                     "threshold": rule.threshold,
                     "max_alerts": rule.max_alerts,

@@ -36,8 +36,6 @@ def prepare(options: PipelineOptions) -> PipelineOptions:
     standard.runner = _PATHS.get(runner, runner)
     if (options.view_as(DirectOptions).direct_num_workers or 0) < 0:
         raise UsageError("--direct_num_workers: must be 0 (all cores) or more")
-    if runner == "BundleBasedDirectRunner":
-        raise UsageError(f"--runner {runner}: a runner for tests; use {EMBEDDED}")
     try:
         if not isinstance(create_runner(standard.runner), PipelineRunner):
             raise ValueError(runner)

@@ -86,6 +86,8 @@ def _history(found: Anomaly) -> str:
         return "the first time it is seen at all"
     days = max(1, round((found.slice * 900_000 - profile.since) / 86_400_000))
     known = f"{_number(days, 'day')} of history ({_number(profile.n_actions, 'action')})"
+    if found.scorer != "elastic":
+        known += ", the last 2 hours aside"
     if found.seen == 0:
         return f"never before in {known}"
     last = "" if found.seen_last is None else f", last on {iso(found.seen_last)[:10]}"

@@ -103,6 +103,7 @@ def test_a_sound_run_closes() -> None:
         CITY_NAME: {"events": 80, "without_its_fields": 79, "counted": 1},
     }
     assert accounting["cells"][USER_NAME] == {
+        "delivered": 50,
         "cells": 40,
         "judged": 40,
         "candidates": 4,
@@ -201,7 +202,12 @@ def test_nothing_to_judge_closes() -> None:
 def test_gaps_are_told_on_the_terminal(tmp_path: Path) -> None:
     document = account({"records|events": 81})
     document["metrics"]["seconds"] = 1.0
-    document["configuration"]["rules_applied"] = []
+    applied = [
+        {"id": name, "uuid": name, "name": name, "threshold": 75} for name in ("mine", "yours")
+    ]
+    document["configuration"]["rules_applied"] = [
+        {**rule, "counts": USER_NAME, "detector": RULE.detector.fingerprint()} for rule in applied
+    ]
     (tmp_path / "alerts.ndjson").touch()
     lines = list(report(document, tmp_path))
     at = lines.index("THE ACCOUNTING DOES NOT CLOSE; please report this:")

@@ -131,7 +131,8 @@ NEW = "never before in 30 days of history (12 actions)"
         (found(profile=known(1.6, 2)), ": never before in 2 days of history (2 actions)"),
         (
             found(seen=4, seen_last=at(SLICE_AT - 960)),
-            ": 4 times before in 30 days of history (12 actions), last on 2026-02-20",
+            ": 4 times before in 30 days of history (12 actions), the last 2 hours aside,"
+            " last on 2026-02-20",
         ),
         (found(seen=2), ": 2 times before in 30 days of history (12 actions)"),
     ],
@@ -231,12 +232,21 @@ def run_json(of: Any, alerts: int) -> dict[str, Any]:
             "gaps": [],
         },
         "configuration": {
-            "rules_applied": [{"uuid": of.uuid, "name": of.name, "threshold": of.threshold}]
+            "rules_applied": [
+                {
+                    "uuid": of.uuid,
+                    "id": of.id,
+                    "name": of.name,
+                    "counts": of.detector.name,
+                    "threshold": of.threshold,
+                    "detector": of.detector.fingerprint(),
+                }
+            ]
         },
         "metrics": {
             "seconds": 1.0,
             "entities": {},
-            "rules": {of.id: {"alerts": alerts, "suppressed": 0, "expired": 0}},
+            "rules": {of.id: {"anomalies": 1, "alerts": alerts, "suppressed": 0, "expired": 0}},
         },
     }
 
