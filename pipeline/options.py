@@ -31,10 +31,29 @@ class RunOptions(PipelineOptions):  # type: ignore[misc]
         add = parser.add_argument
         add("--output", metavar="OUT", help="folder for the results; new or empty")
         add("--geoip_database", metavar="MMDB", help="city database in MaxMind's format")
-        add("--rules", action="append", metavar="FILE", help="rule file or folder, instead of ours")
-        add("--scorer", choices=SCORERS, help="judge all rules by this scorer")
-        add("--identity", choices=POLICIES, default=POLICIES[0], help="who a user is")
-        add("--from", dest="from_time", metavar="TIME", help="first event time, as 2026-03-02")
+        add(
+            "--rules",
+            action="append",
+            metavar="FILE",
+            help="rule file or folder of them, instead of ours; may be repeated",
+        )
+        add(
+            "--scorer",
+            choices=SCORERS,
+            help="judge all rules by this scorer: window (the default) or elastic",
+        )
+        add(
+            "--identity",
+            choices=POLICIES,
+            default=POLICIES[0],
+            help="who a user is: the role (default), its session, the principal id or issuer ARN",
+        )
+        add(
+            "--from",
+            dest="from_time",
+            metavar="TIME",
+            help="first event time, UTC, as 2026-03-02; what is earlier is not learned either",
+        )
         add("--until", dest="until_time", metavar="TIME", help="event time to stop before")
         add("--config", metavar="YAML", help="file that holds any of these options")
 

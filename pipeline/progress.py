@@ -51,7 +51,7 @@ class Progress:
         read = self._read()
         elapsed = time.monotonic() - self._began
         if read >= self._total:
-            return f"all {self._total:,} objects read; judging ({elapsed:.0f} s)"
+            return f"all {self._total:,} objects read; judging, {elapsed:.0f} s so far"
         left = f", about {elapsed / read * (self._total - read):.0f} s left" if read else ""
         share = 100 * read / self._total
         return f"{read:,} of {self._total:,} objects read ({share:.0f} %{left})"
