@@ -21,11 +21,6 @@ Place = tuple[int, int, str]
 """(slice, firing, action): where in an entity's table a cell lies."""
 
 
-def slice_of(time: int) -> int:
-    """Number of the slice that holds a time in milliseconds since the epoch."""
-    return time // SLICE_MS
-
-
 def known_at(slice_: int, arrival: int | None) -> int:
     """The firing at which an event becomes known. A replay has always known it: its own slice's."""
     if arrival is not None:
