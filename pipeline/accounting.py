@@ -10,10 +10,10 @@ from schemas.event import SLICE_MS
 from schemas.rule import Rule, detectors
 from schemas.selection import Selection
 from schemas.words import iso
+from transforms.score import WINDOW
 
 _SCORES: Final = 1_000
 """Most scores of one list in run.json; the number stands beside them."""
-_WINDOW: Final = 8
 _RECORDS: Final = ("unreadable", "out_of_range", "outside_from_until", "events")
 
 
@@ -26,8 +26,12 @@ def run_document(
     """run.json: accounting, configuration, versions, firings, metrics."""
     ids = {rule.uuid: rule.id for rule in rules}
     chosen = sorted(selections, key=lambda s: (s.firing, s.rule_id))
-    accounting = _accounting(header["listing"], counts)
-    accounting["alerts"] = _selected(counts, chosen, ids)
+    of = {rule.id: [s for s in chosen if s.rule_id == rule.uuid] for rule in rules}
+    tree = nested(counts)
+    accounting = _accounting(header["listing"], tree)
+    accounting["alerts"] = {
+        rule: _selected(tree.get("alertable", {}).get(rule, 0), mine) for rule, mine in of.items()
+    }
     names = [detector.name for detector in detectors(rules)]
     gaps = unclosed(accounting, names)
     return {
@@ -36,12 +40,18 @@ def run_document(
         "versions": header["versions"],
         "started": header["started"],
         "firings": [_firing(selection, ids[selection.rule_id]) for selection in chosen],
-        "metrics": _metrics(counts, chosen, ids),
+        "metrics": {
+            "rules": {
+                rule: _rule_metrics(tree.get("anomalies", {}).get(rule, 0), mine)
+                for rule, mine in of.items()
+            },
+            "entities": tree.get("entities", {}),
+            "horizon": _horizon(counts.get(f"{LATEST}slice")),
+        },
     }
 
 
-def _accounting(listing: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str, Any]:
-    tree = nested(counts)
+def _accounting(listing: Mapping[str, Any], tree: Mapping[str, Any]) -> dict[str, Any]:
     objects = {"listed": listing["listed"], "read": 0, "unreadable": 0, **tree.get("objects", {})}
     records = dict.fromkeys(("read", *_RECORDS, "not_records"), 0) | tree.get("records", {})
     detectors = {
@@ -49,10 +59,7 @@ def _accounting(listing: Mapping[str, Any], counts: Mapping[str, int]) -> dict[s
         for name, figures in tree.get("detectors", {}).items()
     }
     return {
-        "objects": {
-            **objects,
-            "skipped": listing["skipped"],
-        },
+        "objects": {**objects, "skipped": listing["skipped"]},
         "passed_over": listing.get("passed_over", {}),
         "records": records,
         "detectors": detectors,
@@ -95,20 +102,35 @@ def unclosed(accounting: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     return gaps
 
 
-def _selected(
-    counts: Mapping[str, int], selections: Sequence[Selection], ids: Mapping[str, str]
-) -> dict[str, dict[str, int]]:
-    """By rule: anomalies that may alert, and what became of them."""
+def _selected(alertable: int, selections: Sequence[Selection]) -> dict[str, int]:
+    """Of one rule: anomalies that may alert, and what became of them."""
     return {
-        rule: {
-            "alertable": counts.get(f"alertable|{rule}", 0),
-            "selected_from": sum(s.new for s in selections if s.rule_id == uuid),
-            "alerts": sum(len(s.alerts) for s in selections if s.rule_id == uuid),
-            "suppressed": sum(len(s.suppressed) for s in selections if s.rule_id == uuid),
-            "expired": sum(len(s.expired) for s in selections if s.rule_id == uuid),
-        }
-        for uuid, rule in ids.items()
+        "alertable": alertable,
+        "selected_from": sum(s.new for s in selections),
+        **_chosen(selections),
     }
+
+
+def _rule_metrics(anomalies: int, selections: Sequence[Selection]) -> dict[str, int]:
+    return {
+        "anomalies": anomalies,
+        "firings_with_alerts": sum(bool(s.alerts) for s in selections),
+        "firings_cut": sum(bool(s.cut) for s in selections),
+        **_chosen(selections),
+    }
+
+
+def _chosen(selections: Sequence[Selection]) -> dict[str, int]:
+    return {
+        "alerts": sum(len(s.alerts) for s in selections),
+        "suppressed": sum(len(s.suppressed) for s in selections),
+        "expired": sum(len(s.expired) for s in selections),
+    }
+
+
+def _horizon(latest: int | None) -> str | None:
+    """H of a replay: 2 h after the end of its last slice."""
+    return None if latest is None else iso((latest + 1 + WINDOW) * SLICE_MS)
 
 
 def _firing(selection: Selection, rule: str) -> dict[str, Any]:
@@ -125,27 +147,3 @@ def _firing(selection: Selection, rule: str) -> dict[str, Any]:
 
 def _held_back(scores: list[float]) -> dict[str, Any]:
     return {"number": len(scores), "scores": scores[:_SCORES]}
-
-
-def _metrics(
-    counts: Mapping[str, int], selections: Sequence[Selection], ids: Mapping[str, str]
-) -> dict[str, Any]:
-    tree = nested(counts)
-    latest = counts.get(f"{LATEST}slice")
-    rules = {
-        rule: {
-            "anomalies": tree.get("anomalies", {}).get(rule, 0),
-            "alerts": sum(len(s.alerts) for s in mine),
-            "firings_with_alerts": sum(bool(s.alerts) for s in mine),
-            "firings_cut": sum(bool(s.cut) for s in mine),
-            "suppressed": sum(len(s.suppressed) for s in mine),
-            "expired": sum(len(s.expired) for s in mine),
-        }
-        for uuid, rule in ids.items()
-        for mine in [[s for s in selections if s.rule_id == uuid]]
-    }
-    return {
-        "rules": rules,
-        "entities": tree.get("entities", {}),
-        "horizon": None if latest is None else iso((latest + 1 + _WINDOW) * SLICE_MS),
-    }

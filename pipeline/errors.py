@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from schemas.text import one_line
+
 
 class UsageError(ValueError):
     """Bad configuration: one line that names the thing, its value and the fix. Exit status 2."""
 
     def __init__(self, told: str) -> None:
         super().__init__(one_line(told))
-
-
-def one_line(text: str) -> str:
-    """Text with what would break a line or command a terminal written out."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
@@ -30,8 +27,3 @@ def underscored(token: str) -> str:
         return token
     name, equals, value = token.partition("=")
     return "--" + name[2:].replace("-", "_") + equals + value
-
-
-def written(name: str) -> str:
-    """A name that can be written as UTF-8: those of files need not be text."""
-    return name.encode(errors="backslashreplace").decode()

@@ -13,8 +13,9 @@ from typing import Any, Final, NoReturn
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline.config import config_tokens
-from pipeline.errors import UsageError, nearest, underscored, written
+from pipeline.errors import UsageError, nearest, underscored
 from schemas.rule import SCORERS
+from schemas.text import written
 from schemas.words import iso
 from transforms.identify import POLICIES
 
@@ -100,11 +101,12 @@ def parse_run(argv: Sequence[str]) -> RunSettings:
     """The settings that a command line asks for. Raises UsageError of one line."""
     parser = _parser()
     tokens = [underscored(token) for token in argv]
-    given, _ = _parser(default=argparse.SUPPRESS).parse_known_intermixed_args(tokens)
-    if "config" in given:
-        known = {name for name, value in vars(given).items() if value != []}
-        tokens = [*config_tokens(Path(given.config), parser, known), *tokens]
     options, rest = parser.parse_known_intermixed_args(tokens)
+    if options.config:
+        given, _ = _parser(default=argparse.SUPPRESS).parse_known_intermixed_args(tokens)
+        known = {name for name, value in vars(given).items() if value != []}
+        tokens = [*config_tokens(Path(options.config), parser, known), *tokens]
+        options, rest = parser.parse_known_intermixed_args(tokens)
     for token in rest:
         name = token.partition("=")[0]
         raise UsageError(f"option {name}: no such option{nearest(name, _flags(parser))}")

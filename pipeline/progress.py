@@ -6,11 +6,27 @@ import sys
 import threading
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Final
 
 _TERMINAL_S: Final = 0.5
 _PLAIN_S: Final = 10.0
+
+
+class StatusLine:
+    """A line on stderr: rewritten in its place on a terminal, else one below the other."""
+
+    def __init__(self) -> None:
+        self.terminal = sys.stderr.isatty()
+
+    def show(self, text: str) -> None:
+        """Say where things are."""
+        start, end = ("\r\x1b[K", "") if self.terminal else ("", "\n")
+        print(f"{start}{text}", end=end, file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Leave the terminal as it was."""
+        if self.terminal:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 class Progress:
@@ -19,7 +35,7 @@ class Progress:
     def __init__(self, journal: Path, total: int) -> None:
         self._journal, self._total = journal, total
         self._done = threading.Event()
-        self._terminal = sys.stderr.isatty()
+        self._status = StatusLine()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._began = time.monotonic()
 
@@ -27,24 +43,17 @@ class Progress:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._done.set()
         self._thread.join()
-        if self._terminal:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        self._status.clear()
 
     def _watch(self) -> None:
         shown = ""
-        while not self._done.wait(_TERMINAL_S if self._terminal else _PLAIN_S):
+        while not self._done.wait(_TERMINAL_S if self._status.terminal else _PLAIN_S):
             line = self._line()
             if line != shown:
-                start, end = ("\r\x1b[K", "") if self._terminal else ("", "\n")
-                print(f"{start}{line}", end=end, file=sys.stderr, flush=True)
+                self._status.show(line)
                 shown = line
 
     def _line(self) -> str:

@@ -8,17 +8,20 @@ import os
 import re
 import shutil
 import sys
+import textwrap
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
-from pipeline.files import read_json
+from pipeline.files import read_json, read_records
 from schemas.anomaly import ANOMALY, Anomaly
 from schemas.words import printable, sentence
 from transforms.objects import DEAD_LETTER
+
+T = TypeVar("T")
 
 _SHOWN: Final = 10
 _REASONS: Final = 5
@@ -74,11 +77,9 @@ def _account(run: Mapping[str, Any], output: Path) -> Iterator[str]:
 
 def _reasons(folder: Path) -> Iterator[str]:
     """The most common reasons of dead letters, those of one kind together."""
-    reasons: Counter[str] = Counter()
-    for path in sorted(folder.glob("*.avro")):
-        with path.open("rb") as file:
-            for letter in DEAD_LETTER.records(file):
-                reasons[re.sub(r"[0-9][0-9,.]*", "…", letter.reason)] += 1
+    reasons = Counter(
+        re.sub(r"[0-9][0-9,.]*", "…", letter.reason) for letter in read_records(folder, DEAD_LETTER)
+    )
     for reason, number in reasons.most_common(_REASONS):
         yield _line(number, "dead letter", f": {printable(reason)}")
 
@@ -133,34 +134,51 @@ def _alerts(run: Mapping[str, Any], output: Path) -> Iterator[str]:
         yield "  Nothing is rare yet: a call can be once there are some 30 others in its history."
     below = _below_threshold(run, output, _SHOWN - len(highest)) if len(highest) < _SHOWN else []
     if below:
-        names = {uuid: name for name, uuid in _rule_ids(run).items()}
+        named = {rule["uuid"]: rule["name"] for rule in run["configuration"]["rules_applied"]}
         yield ""
         yield "The highest below the threshold, which are no alerts"
         for number, (found, others) in enumerate(below, start=len(highest) + 1):
-            name = names[found.rule_id]
-            yield from _entry(number, found.score or 0.0, name, sentence(found), others)
+            score, name = found.score or 0.0, named[found.rule_id]
+            yield from _entry(number, score, name, sentence(found), others)
 
 
 def _entry(number: int, score: float, rule: str, words: str, others: int = 0) -> Iterator[str]:
     more = f" (and {others:,} more of the same quarter-hour)" if others else ""
-    first, *rest = _wrapped(words + more, 12)
-    yield f" {number:>2}. {score:>5.1f}  {first.strip()}"
-    yield from rest
-    yield f"            [{printable(rule)}]"
+    margin = " " * 12
+    yield from textwrap.wrap(
+        words + more,
+        width=_WIDTH,
+        initial_indent=f" {number:>2}. {score:>5.1f}  ",
+        subsequent_indent=margin,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    yield f"{margin}[{printable(rule)}]"
+
+
+def _grouped(
+    found: Iterable[T], key: Callable[[T], Any], order: Callable[[T], Any], number: int
+) -> list[tuple[T, int]]:
+    """The first by `order` of each group, with the number of others that it stands for."""
+    groups: dict[Any, tuple[T, int]] = {}
+    for one in found:
+        same = key(one)
+        best, others = groups.get(same, (one, -1))
+        groups[same] = (min(best, one, key=order), others + 1)
+    return heapq.nsmallest(number, groups.values(), key=lambda pair: order(pair[0]))
 
 
 def _highest(path: Path) -> list[tuple[dict[str, Any], int]]:
-    """The alerts of the highest scores, each with the number of others of the same rule, firing,
-    entity and users, which it stands for; of equal ones the rarer first, then the earlier.
+    """The alerts of the highest scores, those of one rule, firing, entity and users together; of
+    equal ones the rarer first, then the earlier.
     """
-    groups: dict[str, list[dict[str, Any]]] = {}
     with path.open("rb") as lines:
-        for alert in map(msgspec.json.decode, lines):
-            ours = alert["raretrail"]
-            same = [alert["kibana.alert.rule.uuid"], ours["firing"], ours["entity"], ours["users"]]
-            groups.setdefault(json.dumps(same), []).append(alert)
-    found = [(min(group, key=_rank), len(group) - 1) for group in groups.values()]
-    return heapq.nsmallest(_SHOWN, found, key=lambda pair: _rank(pair[0]))
+        return _grouped(map(msgspec.json.decode, lines), _same_alert, _rank, _SHOWN)
+
+
+def _same_alert(alert: Mapping[str, Any]) -> str:
+    ours, rule = alert["raretrail"], alert["kibana.alert.rule.uuid"]
+    return json.dumps([rule, ours["firing"], ours["entity"], ours["users"]])
 
 
 def _rank(alert: Mapping[str, Any]) -> tuple[float, float, str, int]:
@@ -174,35 +192,20 @@ def _below_threshold(
     """The highest anomalies below their rule's threshold, grouped as alerts are."""
     rules = run["configuration"]["rules_applied"]
     thresholds = {rule["uuid"]: rule["threshold"] for rule in rules}
-    groups: dict[tuple[object, ...], list[Anomaly]] = {}
-    for path in sorted((output / "anomalies").glob("*.avro")):
-        with path.open("rb") as file:
-            for found in ANOMALY.records(file):
-                if found.score is not None and found.score < thresholds[found.rule_id]:
-                    entity = tuple(found.entity.values())
-                    same = (found.rule_id, found.firing, entity, found.cell.users)
-                    groups.setdefault(same, []).append(found)
-    highest = [(min(group, key=_order), len(group) - 1) for group in groups.values()]
-    return heapq.nsmallest(number, highest, key=lambda pair: _order(pair[0]))
+    below = (
+        found
+        for found in read_records(output / "anomalies", ANOMALY)
+        if found.score is not None and found.score < thresholds[found.rule_id]
+    )
+    return _grouped(below, _same_anomaly, _order, number)
+
+
+def _same_anomaly(found: Anomaly) -> tuple[object, ...]:
+    return found.rule_id, found.firing, tuple(found.entity.values()), found.cell.users
 
 
 def _order(found: Anomaly) -> tuple[float, int, str]:
     return -(found.score or 0.0), found.first_seen, found.id
-
-
-def _rule_ids(run: Mapping[str, Any]) -> dict[str, str]:
-    return {rule["name"]: rule["uuid"] for rule in run["configuration"]["rules_applied"]}
-
-
-def _wrapped(text: str, indent: int) -> Iterator[str]:
-    line = ""
-    for word in text.split(" "):
-        if line and len(line) + len(word) + 1 > _WIDTH - indent:
-            yield " " * indent + line
-            line = word
-        else:
-            line = f"{line} {word}" if line else word
-    yield " " * indent + line
 
 
 def _next_steps(output: Path) -> Iterator[str]:

@@ -18,7 +18,7 @@ from typing import Any, Final
 import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
-from pipeline.errors import UsageError, one_line, written
+from pipeline.errors import UsageError
 from pipeline.files import read_json, write_json
 from pipeline.job import Job
 from pipeline.options import RunSettings, parse_run
@@ -28,6 +28,7 @@ from pipeline.rules import load_rules, with_scorer
 from pipeline.runners import Interrupts, is_embedded, prepare
 from pipeline.sources import Listing, find_objects
 from schemas.rule import Rule, RuleError
+from schemas.text import one_line, written
 from transforms.locate import CityDatabaseError
 from transforms.locate import check as check_database
 from transforms.objects import Extent, ReadObjects, TooManyDeadLetters

@@ -17,7 +17,6 @@ from schemas.codec import Codec
 from schemas.event import SLICE_MS
 from schemas.slice import (
     CONTEXTS,
-    SMALLEST,
     Stream,
     bounded,
     number_of,
@@ -130,7 +129,7 @@ class Packer:
         table.last.append(last - start)
         table.flags.append(failed * FAILED + write * WRITE)
         table.delivered.append(delivered)
-        table.events.append(len(ids) if len(ids) < SMALLEST else number_of(ids)[0])
+        table.events.append(number_of(ids)[0])
         self._ids += ids
         table.ids_end.append(len(self._ids))
         table.context += contexts if len(contexts) <= CONTEXTS else self._bound(contexts)

@@ -9,6 +9,7 @@ from typing import Final
 from schemas.anomaly import Anomaly
 from schemas.entity import ORGANISATION
 from schemas.slice import number_of
+from schemas.text import one_line
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST: Final = 80
@@ -17,7 +18,7 @@ _LONGEST: Final = 80
 
 def printable(text: str) -> str:
     """User-controlled text made harmless for a terminal or a sentence: escaped and cut."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    shown = one_line(text)
     return shown if len(shown) <= _LONGEST else shown[: _LONGEST - 1] + "…"
 
 

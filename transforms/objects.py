@@ -19,6 +19,7 @@ import apache_beam as beam
 from schemas.codec import Codec
 from schemas.counts import ROW, Row
 from schemas.event import RAW_LIMIT, DeadLetter, Event, EventBatch
+from schemas.text import written
 from schemas.words import iso
 from transforms.read import ObjectReader, Reading, raw_record
 
@@ -145,7 +146,7 @@ class _ReadObjects(beam.DoFn):  # type: ignore[misc]
 
     def process(self, packed: bytes) -> Iterator[Any]:
         names = names_in(packed)
-        batch = _Batch(_text(names[0]))
+        batch = _Batch(written(names[0]))
         for name in names:
             readable, taken = False, False
             letters, before = 0, len(batch.events)
@@ -178,15 +179,15 @@ class _ReadObjects(beam.DoFn):  # type: ignore[misc]
                 if os.fstat(file.fileno()).st_size < _STREAMED:
                     data = file.readall()
                     reading = self._reader.read(name, data)
-                    if not data.strip():
-                        reading.dead.append(DeadLetter(_text(name), -1, _EMPTY, b"", 0))
+                    if not reading.records and not data.strip():
+                        reading.dead.append(DeadLetter(written(name), -1, _EMPTY, b"", 0))
                     yield reading, data
                 else:
                     for reading in self._reader.read_stream(name, BufferedReader(file)):
                         yield reading, b""
         except OSError as error:
             reason = f"cannot be read: {error.strerror or error}"
-            yield Reading([], [DeadLetter(_text(name), -1, reason, b"", 0)], 1, 0), b""
+            yield Reading([], [DeadLetter(written(name), -1, reason, b"", 0)], 1, 0), b""
 
     def _take(self, batch: _Batch, name: str, reading: Reading, data: bytes) -> list[DeadLetter]:
         """Count a reading and keep its events that are in range; the rest gets a letter."""
@@ -199,7 +200,7 @@ class _ReadObjects(beam.DoFn):  # type: ignore[misc]
         batch.events += wanted
         counts["records|read"] += reading.records
         counts["records|unreadable"] += reading.records - len(events)
-        if len(reading.dead) > reading.records - len(events):
+        if reading.dead and not reading.records:
             counts["objects|empty"] += 1
         counts["records|out_of_range"] += len(events) - len(possible)
         counts["records|outside_from_until"] += len(possible) - len(wanted)
@@ -237,9 +238,4 @@ def _out_of_range(name: str, events: list[Event], limit: int, data: bytes) -> De
         f"the first {at}: event {first.id} {first.action}"
     )
     raw = raw_record(data, first.id) or b""
-    return DeadLetter(_text(name), -1, reason, raw[:RAW_LIMIT], len(raw))
-
-
-def _text(name: str) -> str:
-    """A name that can be written: file names need not be text."""
-    return name.encode(errors="backslashreplace").decode()
+    return DeadLetter(written(name), -1, reason, raw[:RAW_LIMIT], len(raw))

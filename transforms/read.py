@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from schemas.event import RAW_LIMIT, DeadLetter, Event
+from schemas.text import written
 from transforms.gunzip import Inflated, Source, inflate_small
 from transforms.parse import Parser, Record, canonical, record_id
 from transforms.pieces import PIECE, Piece, pieces
@@ -93,7 +94,7 @@ class _Gathering:
 
     def __init__(self, parser: Parser, origin: str):
         self._parser = parser
-        self.origin = origin.encode(errors="backslashreplace").decode()
+        self.origin = written(origin)
         self._position = 0  # of the first record of `reading`
         self._buried = 0
         self._overflow: DeadLetter | None = None

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from pipeline.files import read_records
 from schemas.anomaly import ANOMALY
 
 
@@ -25,10 +26,10 @@ def found(directory: Path, output: Path) -> str:
             [event["event_id"] for event in msgspec.json.decode(line)["raretrail"]["evidence"]]
             for line in lines
         ]
-    anomalies = []
-    for path in (output / "anomalies").glob("*.avro"):
-        with path.open("rb") as file_:
-            anomalies += [[event.id for event in one.evidence] for one in ANOMALY.records(file_)]
+    anomalies = [
+        [event.id for event in anomaly.evidence]
+        for anomaly in read_records(output / "anomalies", ANOMALY)
+    ]
     laid = len(set(attack_of.values()))
     alerted, rare = _attacks(alerts, attack_of), _attacks(anomalies, attack_of)
     true = sum(any(id_ in attack_of for id_ in ids) for ids in alerts)

@@ -8,9 +8,9 @@ import sys
 import time
 from datetime import date
 from pathlib import Path
-from types import TracebackType
 from typing import Final
 
+from pipeline.progress import StatusLine
 from pipeline.simulate.simulation import simulate
 from pipeline.simulate.spec import COUNTS, COVERS, Simulation, SimulationSummary
 
@@ -101,32 +101,25 @@ class Progress:
     """The finished share on stderr: one rewritten line on a terminal, else a few lines."""
 
     def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty()
+        self._status = StatusLine()
         self._began = time.monotonic()
         self._shown = 0
 
     def __enter__(self) -> Progress:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._terminal:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    def __exit__(self, *_: object) -> None:
+        self._status.clear()
 
     def show(self, share: float) -> None:
         """Tell how far the simulation is, from 0 to 1."""
-        step = int(share * (100 if self._terminal else _STEPS))
+        step = int(share * (100 if self._status.terminal else _STEPS))
         if step <= self._shown:
             return
         self._shown = step
         elapsed = time.monotonic() - self._began
-        line = f"simulating: {share:.0%}, about {elapsed / share - elapsed:.0f} s left"
-        start, end = ("\r\x1b[K", "") if self._terminal else ("", "\n")
-        print(f"{start}{line}", end=end, file=sys.stderr, flush=True)
+        left = elapsed / share - elapsed
+        self._status.show(f"simulating: {share:.0%}, about {left:.0f} s left")
 
 
 def _specification(args: argparse.Namespace) -> Simulation:

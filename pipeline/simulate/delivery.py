@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -13,6 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.random import Generator
 
+from pipeline.files import write_whole
 from pipeline.simulate.chance import Floats, letters, stream
 
 Lane = tuple[str, str]
@@ -129,21 +129,10 @@ class Trail:
         name = f"{account}_CloudTrail_{region}_{moment:%Y%m%dT%H%MZ}_{unique}.json.gz"
         text = '{"Records":[' + ",".join(records) + "]}"
         data = gzip.compress(text.encode(), LEVEL, mtime=0)
-        write_whole(folder / name, data)
+        write_whole(folder / name, (data,), durable=False)
         self.records += len(records)
         self.objects += 1
         self.bytes += len(data)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file beside its place and move it there."""
-    unfinished = path.with_name(path.name + ".unfinished")
-    try:
-        unfinished.write_bytes(data)
-        os.replace(unfinished, path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
 
 
 def _divide(chance: Generator, records: list[str], limit: int) -> Iterator[list[str]]:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
+from pipeline.files import write_whole
 from pipeline.simulate.attacks import Intruders
 from pipeline.simulate.background import Background
 from pipeline.simulate.chance import Floats, shares, stream, uuids
-from pipeline.simulate.delivery import Lane, Record, Trail, second_trail, write_whole
+from pipeline.simulate.delivery import Lane, Record, Trail, second_trail
 from pipeline.simulate.labels import Row, attacks_table, label, labels_table
 from pipeline.simulate.machines import Machine
 from pipeline.simulate.organisation import Organisation
@@ -54,8 +55,8 @@ def simulate(
         for trail in trails:
             trail.deliver(day, lanes, last=day == spec.days - 1)
     attacks = life.intruders.attacks if life.intruders else []
-    write_whole(summary.labels, labels_table(life.labels))
-    write_whole(summary.attacks_table, attacks_table(attacks))
+    write_whole(summary.labels, (labels_table(life.labels),), durable=False)
+    write_whole(summary.attacks_table, (attacks_table(attacks),), durable=False)
     summary.events, summary.attack_calls = life.events, len(life.labels)
     summary.attacks = len(attacks)
     summary.techniques = len({attack.story.technique for attack in attacks} - {"none"})

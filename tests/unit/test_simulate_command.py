@@ -7,6 +7,7 @@ import errno
 import gzip
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -101,16 +102,18 @@ def test_what_breaks_off_leaves_no_half_object(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    write, written = Path.write_bytes, list[Path]()
+    write, written = delivery.write_whole, list[Path]()
 
-    def fail_later(path: Path, data: bytes) -> int:
-        written.append(path)
-        if len(written) < 40:
-            return write(path, data)
-        write(path, data[: len(data) // 2])
+    def breaking(data: bytes) -> Iterator[bytes]:
+        yield data[: len(data) // 2]
         raise error
 
-    monkeypatch.setattr(delivery.Path, "write_bytes", fail_later)
+    def fail_later(path: Path, parts: tuple[bytes], *, durable: bool) -> None:
+        written.append(path)
+        whole = len(written) < 40
+        write(path, parts if whole else breaking(*parts), durable=durable)
+
+    monkeypatch.setattr(delivery, "write_whole", fail_later)
     if isinstance(error, OSError):
         assert simulate(tmp_path / "sim", *FEW) == 1
         assert "No space left" in capsys.readouterr().err.splitlines()[-1]
