@@ -12,8 +12,10 @@ import random
 import sys
 import tracemalloc
 
-from schemas.state import ENTITY_STATE
+from pipeline.rules import load_rules
+from schemas.entity import ORGANISATION, EntityKey
 from transforms.history import History
+from transforms.score import ScoreFold
 
 ENTITIES = 400
 SLICES = 60
@@ -44,8 +46,18 @@ def measure(machines: float) -> dict[str, float]:
     resident = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     pairs = sum(len(history.actions.row) for history in made)
-    encoded = sum(len(ENTITY_STATE.encode(history.state())) for history in made)
+    encoded = sum(len(_saved(history)) for history in made)
     return {"resident": resident / pairs, "encoded": encoded / pairs}
+
+
+def _saved(history: History) -> bytes:
+    """One history as a snapshot has it."""
+    detector = load_rules()[0].detector
+    key = EntityKey(detector.key, ORGANISATION, ("111122223333", "somebody"))
+    fold = ScoreFold((detector,))
+    entity = fold.begin(key.encode())
+    entity.history = history
+    return fold.save(entity, {}, SLICES) or b""
 
 
 def main() -> int:

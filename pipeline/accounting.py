@@ -5,32 +5,47 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from schemas.counts import LATEST, nested
+from schemas.counts import HELD, LATEST, nested
 from schemas.event import SLICE_MS
 from schemas.rule import Rule, detectors
 from schemas.selection import Selection
 from schemas.words import iso
-from transforms.score import WINDOW
+from transforms.firing import WINDOW, time_of
 
 _SCORES: Final = 1_000
 """Most scores of one list in run.json; the number stands beside them."""
 _RECORDS: Final = ("unreadable", "out_of_range", "outside_from_until", "events")
+_TIMINGS: Final = ("on_time", "late", "too_late")
 
 
 def run_document(
     header: Mapping[str, Any],
     counts: Mapping[str, int],
-    selections: Sequence[Selection],
+    firings: Sequence[Mapping[str, Any]],
     rules: Sequence[Rule],
 ) -> dict[str, Any]:
-    """run.json: accounting, configuration, versions, firings, metrics."""
-    ids = {rule.uuid: rule.id for rule in rules}
-    chosen = sorted(selections, key=lambda s: (s.firing, s.rule_id))
-    of = {rule.id: [s for s in chosen if s.rule_id == rule.uuid] for rule in rules}
+    """run.json: accounting, configuration, versions, firings, metrics.
+
+    `header`: what the graph does not know (configuration, versions, listing, the counts of what
+    was carried in from a snapshot, the horizon if it was given); `counts` and `firings`: of all
+    the graphs that the run was made of.
+    """
+    of = {rule.id: [one for one in firings if one["rule"] == rule.id] for rule in rules}
     tree = nested(counts)
+    held, before = tree.get(HELD[:-1], {}), nested(header["carried_in"]).get(HELD[:-1], {})
     accounting = _accounting(header["listing"], tree)
+    for name, detector in accounting["detectors"].items():
+        detector["not_due_before"] = before.get(name, {}).get("not_due", 0)
+        detector["not_due"] = held.get(name, {}).get("not_due", 0)
     accounting["alerts"] = {
-        rule: _selected(tree.get("alertable", {}).get(rule, 0), mine) for rule, mine in of.items()
+        rule: {
+            "alertable": tree.get("alertable", {}).get(rule, 0),
+            "selected_from": sum(one["new"] for one in mine),
+            "waiting_before": before.get("waiting", {}).get(rule, 0),
+            "waiting": held.get("waiting", {}).get(rule, 0),
+            **_chosen(mine),
+        }
+        for rule, mine in of.items()
     }
     names = [detector.name for detector in detectors(rules)]
     gaps = unclosed(accounting, names)
@@ -39,14 +54,15 @@ def run_document(
         "configuration": header["configuration"],
         "versions": header["versions"],
         "started": header["started"],
-        "firings": [_firing(selection, ids[selection.rule_id]) for selection in chosen],
+        "firings": list(firings),
         "metrics": {
             "rules": {
                 rule: _rule_metrics(tree.get("anomalies", {}).get(rule, 0), mine)
                 for rule, mine in of.items()
             },
-            "entities": tree.get("entities", {}),
-            "horizon": _horizon(counts.get(f"{LATEST}slice")),
+            "state": {name: held.get(name, {}) for name in names},
+            "largest_entity": tree.get(LATEST[:-1], {}).get("largest", {}),
+            "horizon": _horizon(header.get("horizon"), counts.get(f"{LATEST}slice")),
         },
     }
 
@@ -54,8 +70,13 @@ def run_document(
 def _accounting(listing: Mapping[str, Any], tree: Mapping[str, Any]) -> dict[str, Any]:
     objects = {"listed": listing["listed"], "read": 0, "unreadable": 0, **tree.get("objects", {})}
     records = dict.fromkeys(("read", *_RECORDS, "not_records"), 0) | tree.get("records", {})
+    cells = tree.get("cells", {})
     detectors = {
-        name: {"events": records["events"], **figures}
+        name: {
+            "events": records["events"],
+            **figures,
+            **{timing: cells.get(name, {}).pop(timing, 0) for timing in _TIMINGS},
+        }
         for name, figures in tree.get("detectors", {}).items()
     }
     return {
@@ -63,9 +84,14 @@ def _accounting(listing: Mapping[str, Any], tree: Mapping[str, Any]) -> dict[str
         "passed_over": listing.get("passed_over", {}),
         "records": records,
         "detectors": detectors,
-        "cells": tree.get("cells", {}),
+        "cells": {name: _CELLS | figures for name, figures in cells.items()},
         "weighed": tree.get("weighed", {}),
     }
+
+
+_CELLS: Final = dict.fromkeys(
+    ("cells", "judged", "known", "candidates", "flood_excess", "distinct_events"), 0
+)
 
 
 def unclosed(accounting: Mapping[str, Any], names: Sequence[str]) -> list[str]:
@@ -80,62 +106,70 @@ def unclosed(accounting: Mapping[str, Any], names: Sequence[str]) -> list[str]:
         if left != right:
             gaps.append(f"{what}: {left} ≠ {right}")
 
+    def total(figures: Mapping[str, int], *parts: str) -> int:
+        return sum(figures.get(part, 0) for part in parts)
+
     objects, records = accounting["objects"], accounting["records"]
     equal("objects listed = read", objects["listed"], objects["read"])
-    equal(
-        "records read = " + " + ".join(_RECORDS), records["read"], sum(map(records.get, _RECORDS))
-    )
+    equal("records read = " + " + ".join(_RECORDS), records["read"], total(records, *_RECORDS))
     for name in names:
         detector = accounting["detectors"].get(name, {})
         cells = accounting["cells"].get(name, {})
-        counted = detector.get("counted", 0)
-        parts = detector.get("without_its_fields", 0) + counted
+        parts = total(detector, "without_its_fields", "counted")
         equal(f"{name}: events = without its fields + counted", records["events"], parts)
-        equal(f"{name}: cells = judged", cells.get("cells", 0), cells.get("judged", 0))
-        equal(f"{name}: counted = delivered in cells", counted, cells.get("delivered", 0))
-        weighed = accounting["weighed"].get(name, 0)
-        equal(f"{name}: candidates = weighed", cells.get("candidates", 0), weighed)
+        equal(
+            f"{name}: counted + not due before = on time + late + too late + not due",
+            total(detector, "counted", "not_due_before"),
+            total(detector, *_TIMINGS, "not_due"),
+        )
+        equal(
+            f"{name}: cells = judged + known though too late",
+            total(cells, "cells"),
+            total(cells, "judged", "known"),
+        )
+        equal(
+            f"{name}: candidates = weighed",
+            total(cells, "candidates"),
+            accounting["weighed"].get(name, 0),
+        )
     for name, rule in accounting["alerts"].items():
         equal(f"{name}: alertable = selected from", rule["alertable"], rule["selected_from"])
-        parts = rule["alerts"] + rule["suppressed"] + rule["expired"]
-        equal(f"{name}: alertable = alerts + suppressed + expired", rule["alertable"], parts)
+        equal(
+            f"{name}: alertable + waiting before = alerts + suppressed + expired + waiting",
+            total(rule, "alertable", "waiting_before"),
+            total(rule, "alerts", "suppressed", "expired", "waiting"),
+        )
     return gaps
 
 
-def _selected(alertable: int, selections: Sequence[Selection]) -> dict[str, int]:
-    """Of one rule: anomalies that may alert, and what became of them."""
-    return {
-        "alertable": alertable,
-        "selected_from": sum(s.new for s in selections),
-        **_chosen(selections),
-    }
-
-
-def _rule_metrics(anomalies: int, selections: Sequence[Selection]) -> dict[str, int]:
+def _rule_metrics(anomalies: int, firings: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     return {
         "anomalies": anomalies,
-        "firings_with_alerts": sum(bool(s.alerts) for s in selections),
-        "firings_cut": sum(bool(s.cut) for s in selections),
-        **_chosen(selections),
+        "firings_with_alerts": sum(bool(one["alerts"]) for one in firings),
+        "firings_cut": sum(bool(one["cut"]["number"]) for one in firings),
+        **_chosen(firings),
     }
 
 
-def _chosen(selections: Sequence[Selection]) -> dict[str, int]:
+def _chosen(firings: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     return {
-        "alerts": sum(len(s.alerts) for s in selections),
-        "suppressed": sum(len(s.suppressed) for s in selections),
-        "expired": sum(len(s.expired) for s in selections),
+        "alerts": sum(one["alerts"] for one in firings),
+        "suppressed": sum(one["suppressed"]["number"] for one in firings),
+        "expired": sum(one["expired"]["number"] for one in firings),
     }
 
 
-def _horizon(latest: int | None) -> str | None:
-    """H of a replay: 2 h after the end of its last slice."""
-    return None if latest is None else iso((latest + 1 + WINDOW) * SLICE_MS)
+def _horizon(given: int | None, latest: int | None) -> str | None:
+    """H as it was given, else that of a replay: 2 h after the end of its last slice."""
+    if given is not None:
+        return iso(time_of(given))
+    return None if latest is None or latest < 0 else iso((latest + 1 + WINDOW) * SLICE_MS)
 
 
-def _firing(selection: Selection, rule: str) -> dict[str, Any]:
+def firing_document(selection: Selection, rule: str) -> dict[str, Any]:
+    """A rule's firing as run.json tells it."""
     return {
-        "firing": iso((selection.firing + 1) * SLICE_MS),
+        "firing": iso(time_of(selection.firing)),
         "rule": rule,
         "new": selection.new,
         "alerts": len(selection.alerts),

@@ -9,43 +9,90 @@ from typing import Any
 
 import apache_beam as beam
 
-from pipeline.sinks import WriteAlerts, WriteRecords, WriteRun
+from pipeline.sinks import WriteAccount, WriteAlerts, WriteRecords, WriteState
+from pipeline.snapshot import ReadState
 from schemas.anomaly import ANOMALY
+from schemas.late import TOO_LATE
 from schemas.rule import Rule, detectors
 from transforms.alert import SelectAlerts
 from transforms.describe import DescribeAlerts
+from transforms.firing import WHOLE, Course
 from transforms.objects import DEAD_LETTER, ReadObjects
 from transforms.peers import WeighPeers
-from transforms.score import ScoreRarity
+from transforms.score import FORGET_AFTER, ScoreRarity
 from transforms.slice import CountSlices
 
 
 @dataclass(frozen=True)
 class Job:
-    """A bounded run: what it reads, by which rules it judges, where it writes."""
+    """What is read, by which rules it is judged, over which firings, where the results go."""
 
     read: ReadObjects
     rules: tuple[Rule, ...]
     output: Path
-    header: dict[str, Any]
-    """What run.json says of the run itself: configuration, versions, start."""
+    course: Course = WHOLE
+    forget_after: int = FORGET_AFTER
+    """Slices after which an entity of which nothing new is learned leaves."""
+    snapshot: Path | None = None
+    """Folder of the state to begin with."""
     spread: bool = False
     """Deal the objects out to several workers; one worker keeps their order instead."""
 
     def build(self, pipeline: beam.Pipeline, lists: Sequence[bytes]) -> None:
-        """Add the graph to a pipeline; `lists` name the objects to read, as Listing has them."""
-        counted = tuple(detectors(self.rules))
+        """Add the graph of a bounded run; `lists` name the objects to read, as Listing has them."""
         objects = pipeline | "ListObjects" >> beam.Create(lists, reshuffle=self.spread)
+        judged = self.judge(objects)
+
+        judged.alerts | "WriteAlerts" >> WriteAlerts(self.output)
+        for name, codec, records in (
+            ("Anomalies", ANOMALY, judged.anomalies),
+            ("Late", TOO_LATE, judged.late),
+            ("DeadLetters", DEAD_LETTER, judged.dead),
+        ):
+            records | f"Write{name}" >> WriteRecords(self.output, codec)
+        counts = judged.counts | "Counts" >> beam.Flatten()
+        (counts, judged.selections) | "WriteAccount" >> WriteAccount(self.output, self.rules)
+        if self.course.keep:
+            judged.state | "WriteState" >> WriteState(self.output)
+
+    def judge(self, objects: Any) -> Judged:
+        """Lists of names → what came of them: the same for a bounded and an unbounded run."""
+        counted, course = tuple(detectors(self.rules)), self.course
         read = objects | "ReadObjects" >> self.read
         sliced = read.batches | "CountSlices" >> CountSlices(counted)
-        scored = sliced.slices | "ScoreRarity" >> ScoreRarity(counted, followers=2)
-        weighed = scored.candidates | "WeighPeers" >> WeighPeers(self.rules, followers=1)
-        selected = weighed.alertable | "SelectAlerts" >> SelectAlerts(self.rules)
-        alerts = selected | "DescribeAlerts" >> DescribeAlerts(self.rules)
+        slices = self._with_saved("score", sliced.slices)
+        scored = slices | "ScoreRarity" >> ScoreRarity(counted, course, self.forget_after)
+        candidates = self._with_saved("weigh", scored.candidates)
+        weighed = candidates | "WeighPeers" >> WeighPeers(self.rules, course)
+        alertable = self._with_saved("select", weighed.alertable)
+        selected = alertable | "SelectAlerts" >> SelectAlerts(self.rules, course)
+        return Judged(
+            alerts=selected.selections | "DescribeAlerts" >> DescribeAlerts(self.rules),
+            selections=selected.selections,
+            anomalies=weighed.anomalies,
+            late=scored.late,
+            dead=read.dead,
+            counts=(read.counts, sliced.counts, scored.counts, weighed.counts, selected.counts),
+            state={"score": scored.state, "weigh": weighed.state, "select": selected.state},
+        )
 
-        alerts | "WriteAlerts" >> WriteAlerts(self.output)
-        weighed.anomalies | "WriteAnomalies" >> WriteRecords(self.output / "anomalies", ANOMALY)
-        read.dead | "WriteDeadLetters" >> WriteRecords(self.output / "dead_letters", DEAD_LETTER)
-        rows = (read.counts, sliced.counts, scored.counts, weighed.counts)
-        counts = rows | "Counts" >> beam.Flatten()
-        (counts, selected) | "WriteRun" >> WriteRun(self.output, self.header, self.rules)
+    def _with_saved(self, step: str, elements: Any) -> Any:
+        """A keyed step's elements, and the state that an earlier run left for it."""
+        if self.snapshot is None:
+            return elements
+        saved = elements.pipeline | f"Load_{step}" >> ReadState(self.snapshot, step)
+        return (elements, saved) | f"With_{step}" >> beam.Flatten()
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a run says, as PCollections."""
+
+    alerts: Any
+    selections: Any
+    anomalies: Any
+    late: Any
+    dead: Any
+    counts: tuple[Any, ...]
+    state: dict[str, Any]
+    """By step: KV[key, saved state] (bounded runs that keep it)."""

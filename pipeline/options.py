@@ -14,6 +14,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline.config import config_tokens
 from pipeline.errors import UsageError, nearest, underscored
+from pipeline.sources import STDIN
 from schemas.rule import SCORERS
 from schemas.text import written
 from schemas.words import iso
@@ -56,6 +57,34 @@ class RunOptions(PipelineOptions):  # type: ignore[misc]
             help="first event time, UTC, as 2026-03-02; what is earlier is not learned either",
         )
         add("--until", dest="until_time", metavar="TIME", help="event time to stop before")
+        add(
+            "--step",
+            metavar="DAYS",
+            help="judge this many folder dates at a time, as 1d (the default above 7 days of "
+            "input), or none: memory is bounded by the step, and a run that was stopped goes on",
+        )
+        add(
+            "--incremental",
+            action="store_true",
+            help="read what is new since the last run in OUT, judge up to 15 minutes ago, and end",
+        )
+        add(
+            "--as_live",
+            action="store_true",
+            help="let events become known when their objects were delivered, as a live run does",
+        )
+        add("--snapshot_in", metavar="DIR", help="begin with the state that a run left there")
+        add(
+            "--snapshot_out",
+            metavar="DIR",
+            help="leave the state there; needs --until, up to which firings are done",
+        )
+        add(
+            "--forget_after",
+            metavar="DAYS",
+            default="180d",
+            help="forget users and cities of which nothing was learned for so long (180d)",
+        )
         add("--config", metavar="YAML", help="file that holds any of these options")
 
 
@@ -72,7 +101,20 @@ class RunSettings:
     start: int | None
     """Milliseconds since the epoch."""
     until: int | None
+    step: int | None
+    """Days; 0: in one; None: as the input asks for."""
+    incremental: bool
+    as_live: bool
+    snapshot_in: Path | None
+    snapshot_out: Path | None
+    forget_after: int
+    """Days."""
     beam: PipelineOptions
+
+    @property
+    def arrivals(self) -> bool:
+        """Whether it counts when an object was delivered."""
+        return self.incremental or self.as_live
 
     def document(self) -> dict[str, Any]:
         """The settings for run.json: everything that was asked for, ours and Beam's."""
@@ -85,6 +127,12 @@ class RunSettings:
             "identity": self.identity,
             "from": None if self.start is None else iso(self.start),
             "until": None if self.until is None else iso(self.until),
+            "step": self.step,
+            "incremental": self.incremental,
+            "as_live": self.as_live,
+            "snapshot_in": str(self.snapshot_in) if self.snapshot_in else None,
+            "snapshot_out": str(self.snapshot_out) if self.snapshot_out else None,
+            "forget_after": self.forget_after,
             "beam": {
                 key: _HIDDEN if _SECRET.search(f"{key}={value}".lower()) else written(str(value))
                 for key, value in self.beam.display_data().items()
@@ -119,6 +167,7 @@ def parse_run(argv: Sequence[str]) -> RunSettings:
     start, until = _time("--from", options.from_time), _time("--until", options.until_time)
     if start is not None and until is not None and start >= until:
         raise UsageError(f"--until {options.until_time}: not after --from {options.from_time}")
+    _check_together(options)
     return RunSettings(
         inputs=tuple(options.inputs),
         output=Path(options.output).absolute(),
@@ -128,8 +177,46 @@ def parse_run(argv: Sequence[str]) -> RunSettings:
         identity=options.identity,
         start=start,
         until=until,
+        step=_step(options.step),
+        incremental=options.incremental,
+        as_live=options.as_live,
+        snapshot_in=Path(options.snapshot_in).absolute() if options.snapshot_in else None,
+        snapshot_out=Path(options.snapshot_out).absolute() if options.snapshot_out else None,
+        forget_after=_days("--forget_after", options.forget_after),
         beam=_beam_options(tokens, parser),
     )
+
+
+def _check_together(options: argparse.Namespace) -> None:
+    """Make sure that the options can be meant together."""
+    if options.snapshot_out and not options.until_time:
+        raise UsageError("--snapshot_out: needs --until TIME, up to which the state is to be")
+    if not options.incremental:
+        return
+    for flag, value in (
+        ("--from", options.from_time),
+        ("--until", options.until_time),
+        ("--snapshot_out", options.snapshot_out),
+        ("--as_live", options.as_live),
+    ):
+        if value:
+            kept = "; its state is in OUT/snapshot" if flag == "--snapshot_out" else ""
+            raise UsageError(f"{flag}: not together with --incremental{kept}")
+    if STDIN in options.inputs:
+        raise UsageError("input -: not together with --incremental; name files or folders")
+
+
+def _step(text: str | None) -> int | None:
+    if text is None:
+        return None
+    return 0 if text == "none" else _days("--step", text, " or none")
+
+
+def _days(flag: str, text: str, other: str = "") -> int:
+    found = re.fullmatch(r"(\d{1,5})d", str(text))
+    if found is None or int(found[1]) < 1:
+        raise UsageError(f"{flag} {text}: not a number of days; write it as 1d{other}")
+    return int(found[1])
 
 
 def _parser(default: str | None = None) -> _Parser:

@@ -34,6 +34,8 @@ class Progress:
 
     def __init__(self, journal: Path, total: int) -> None:
         self._journal, self._total = journal, total
+        self.label = ""
+        """What is at work, before all else."""
         self._done = threading.Event()
         self._status = StatusLine()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -59,11 +61,11 @@ class Progress:
     def _line(self) -> str:
         read = self._read()
         elapsed = time.monotonic() - self._began
-        if read >= self._total:
-            return f"all {self._total:,} objects read; judging, {elapsed:.0f} s so far"
+        if read >= self._total > 0:
+            return f"{self.label}all {self._total:,} objects read; judging, {elapsed:.0f} s so far"
         left = f", about {elapsed / read * (self._total - read):.0f} s left" if read else ""
-        share = 100 * read / self._total
-        return f"{read:,} of {self._total:,} objects read ({share:.0f} %{left})"
+        share = 100 * read / max(1, self._total)
+        return f"{self.label}{read:,} of {self._total:,} objects read ({share:.0f} %{left})"
 
     def _read(self) -> int:
         try:

@@ -65,7 +65,7 @@ def _account(run: Mapping[str, Any], output: Path) -> Iterator[str]:
         yield _line(records["not_records"], "control message", " besides, no records")
     yield from _reasons(output / "dead_letters")
     for detector in (rule["detector"] | {"name": rule["counts"]} for rule in _rules(run)):
-        yield from _detector(detector, accounting, metrics["entities"])
+        yield from _detector(detector, accounting, metrics["state"])
     if accounting["closes"]:
         yield "Every record is accounted for."
     else:
@@ -93,14 +93,16 @@ def _rules(run: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _detector(
-    detector: Mapping[str, Any], accounting: Mapping[str, Any], entities: Mapping[str, int]
+    detector: Mapping[str, Any],
+    accounting: Mapping[str, Any],
+    state: Mapping[str, Mapping[str, int]],
 ) -> Iterator[str]:
     name = detector["name"]
     counted = accounting["detectors"].get(name, {"counted": 0, "without_its_fields": 0})
     cells = accounting["cells"].get(name, {"cells": 0, "distinct_events": 0})
     fields = ", ".join(detector["partition_fields"])
     yield f"Counted by {fields}"
-    known = f" with {entities.get(name, 0):,} different values of these"
+    known = f" with {state.get(name, {}).get('entities', 0):,} different values of these"
     yield _line(counted["counted"], "event", known)
     yield _line(cells["distinct_events"], "event", " if repetitions are left out, about")
     yield _line(cells["cells"], "", "times that one of them did an action in a quarter of an hour")

@@ -1,78 +1,233 @@
-"""`raretrail run`: check everything, build the graph, run it, and tell what came of it."""
+"""`raretrail run`: check everything, run the graph, and tell what came of it."""
 
 from __future__ import annotations
 
-import platform
 import re
 import shutil
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
-from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import apache_beam as beam
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
+from pipeline import snapshot
+from pipeline.chain import Chain, check_goes_on, command_of, detectors_of
 from pipeline.errors import UsageError
-from pipeline.files import read_json, write_json
-from pipeline.job import Job
+from pipeline.index import spans
+from pipeline.ledger import SNAPSHOT, WORK, Entry, Ledger
+from pipeline.lock import LOCK, Lock
 from pipeline.options import RunSettings, parse_run
-from pipeline.progress import Progress
 from pipeline.report import print_report
 from pipeline.rules import load_rules, with_scorer
 from pipeline.runners import Interrupts, is_embedded, prepare
+from pipeline.seen import Seen, day_of, too_old
 from pipeline.sources import Listing, find_objects
+from pipeline.steps import DAY_MS, LONG_DAYS, Step, cut, date_of, days_of, whole
 from schemas.rule import Rule, RuleError
-from schemas.text import one_line, written
+from schemas.text import one_line
+from transforms.firing import DELIVERY_DELAY_MS, last_firing
 from transforms.locate import CityDatabaseError
 from transforms.locate import check as check_database
-from transforms.objects import Extent, ReadObjects, TooManyDeadLetters
+from transforms.objects import Extent, TooManyDeadLetters
 
 _NO_CITIES: Final = (
     "No city database: {rules} off. Give one with --geoip_database: GeoLite2-City (free, from "
     "MaxMind) or DB-IP's city file, in .mmdb format."
 )
-
-_NAMES: Final = 100
-"""Most names of a kind that run.json tells of what was passed over."""
+_OLD: Final = "date folders older than 90 days, which an incremental run does not look at again"
+_READ: Final = "objects that an earlier run has read"
 
 
 def run(argv: Sequence[str]) -> int:
     """The whole command. Exit status 0, or 1 if it failed, 2 if it could not begin."""
-    settings = parse_run(argv)
+    return run_settings(parse_run(argv), print_report)
+
+
+def run_settings(settings: RunSettings, report: Callable[[Path], int]) -> int:
+    """A run of which the command line was read; `report` tells what came of it."""
     rules, notice = _rules(settings)
     options = prepare(settings.beam)
     if options.view_as(StandardOptions).runner == "BundleBasedDirectRunner":
         raise UsageError("--runner BundleBasedDirectRunner: a runner for tests; leave it out")
-    started = datetime.now(UTC)
-    extent = Extent(settings.start, settings.until, int(started.timestamp() * 1000))
-    _check_free(settings.output)
-    with tempfile.TemporaryDirectory(prefix="raretrail-") as scratch:
-        listing = find_objects(settings.inputs, extent, Path(scratch, "stdin"))
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    _check_free(settings)
+    with tempfile.TemporaryDirectory(prefix="raretrail-") as scratch, ExitStack() as locks:
+        extent = Extent(settings.start, settings.until, now)
+        spool = Path(scratch, "stdin")
+        listing = find_objects(settings.inputs, extent, spool, settings.incremental)
         made = _claim(settings.output)
-        if notice:
-            print(notice, file=sys.stderr)
-        interrupts = Interrupts()
         try:
-            with interrupts:
-                journal = Path(scratch, "journal")
-                _execute(settings, options, rules, extent, listing, started, journal)
-        except BaseException as error:
-            _withdraw(settings.output, made)
-            cause = "interrupted" if interrupts.any else _cause(error)
-            if cause is None and not is_embedded(options):
-                runner = options.view_as(StandardOptions).runner
-                cause = one_line(f"--runner {runner}: {error}"[:500])
-            if cause is None:
-                raise
-            print(f"raretrail: {cause}; nothing was written", file=sys.stderr)
-            return 130 if interrupts.any else 1
-    return print_report(settings.output)
+            _lock(locks, settings)
+            chain, notices = _chain(settings, options, rules, listing, now)
+        except BaseException:
+            locks.close()
+            _remove_empty(made)
+            raise
+        for line in filter(None, (notice, *notices)):
+            print(line, file=sys.stderr)
+        status = _run(chain, made, Path(scratch, "journal"))
+        if status:
+            return status
+        _finish(chain)
+    return report(settings.output)
+
+
+def _run(chain: Chain, made: Sequence[Path], journal: Path) -> int:
+    """Run what is left of a chain; what to do about a failure, and its exit status."""
+    interrupts, before = Interrupts(), len(chain.entry.steps)
+    try:
+        with interrupts:
+            chain.run(journal)
+    except BaseException as error:
+        cause = "interrupted" if interrupts.any else _cause(error)
+        if cause is None and not is_embedded(chain.options):
+            runner = chain.options.view_as(StandardOptions).runner
+            cause = one_line(f"--runner {runner}: {error}"[:500])
+        if not chain.entry.steps:
+            _withdraw(chain.settings.output, made)
+        if cause is None:
+            raise
+        print(f"raretrail: {cause}; {_left(chain, before)}", file=sys.stderr)
+        return 130 if interrupts.any else 1
+    return 0
+
+
+def _left(chain: Chain, before: int) -> str:
+    """What a run leaves behind that did not come to its end."""
+    done = len(chain.entry.steps)
+    if not done:
+        return "nothing was written"
+    if chain.settings.incremental:
+        return "what earlier runs found is kept, and the same command goes on"
+    return f"{done} of {len(chain.steps)} steps are done and kept; the same command goes on"
+
+
+def _chain(
+    settings: RunSettings,
+    options: PipelineOptions,
+    rules: tuple[Rule, ...],
+    listing: Listing,
+    now: int,
+) -> tuple[Chain, list[str]]:
+    """The run as a chain of steps, from where it stands; what there is to say of it."""
+    ledger = Ledger(settings.output)
+    command, entry = command_of(settings, rules), ledger.entry
+    if entry is not None and entry.finished:
+        ledger.close()
+        raise _taken(settings.output, "holds the results of a run")
+    seen = Seen(ledger.seen) if settings.incremental else None
+    notices: list[str] = []
+    if entry is not None and seen is not None:
+        entry.now, entry.started = now, _iso(now)
+    entry, told = _begun(settings, rules, entry, command, now)
+    notices += told
+    if seen is not None:
+        steps = _incremental(settings, listing, seen, entry, now)
+    else:
+        steps, told = _steps(settings, listing, entry)
+        notices += told
+        if entry.steps:
+            check_goes_on(entry, command, steps)
+            left = len(steps) - len(entry.steps)
+            notices.append(f"Going on: {len(entry.steps)} steps are done, {left} are left.")
+    return Chain(settings, options, rules, listing, steps, ledger, entry, seen), notices
+
+
+def _begun(
+    settings: RunSettings,
+    rules: tuple[Rule, ...],
+    entry: Entry | None,
+    command: dict[str, object],
+    now: int,
+) -> tuple[Entry, list[str]]:
+    """(what a run begins with, what to say of it): nothing, a snapshot, or what it left itself."""
+    if entry is not None and not settings.incremental:
+        return entry, []
+    folder, flag = settings.snapshot_in, "--snapshot_in"
+    if entry is not None:
+        folder, flag = settings.output / SNAPSHOT, "--output"
+    if folder is None:
+        return Entry(command=command, started=_iso(now), now=now), []
+    manifest = snapshot.open_snapshot(folder, flag)
+    told = snapshot.check_fits(manifest, detectors_of(settings, rules), f"{flag} {folder}")
+    if entry is not None:
+        return entry, list(told)
+    horizon = manifest.firing
+    if settings.until is not None and last_firing(settings.until) <= horizon:
+        raise UsageError(
+            f"--until: not after the snapshot, whose horizon is {manifest.horizon}; "
+            "there is nothing to judge"
+        )
+    begun = Entry(
+        command=command,
+        started=_iso(now),
+        now=now,
+        horizon=horizon,
+        carried_in=dict(manifest.held),
+    )
+    return begun, list(told)
+
+
+def _steps(settings: RunSettings, listing: Listing, entry: Entry) -> tuple[list[Step], list[str]]:
+    """(the steps of a replay, what to say of them)."""
+    until = None
+    if settings.snapshot_out is not None:
+        assert settings.until is not None
+        until = last_firing(settings.until)
+    names, days = listing.names, settings.step
+    if days is None:
+        known = days_of(names)
+        days = 1 if known is not None and known > LONG_DAYS else 0
+    if not days:
+        return [whole(names, until)], []
+    undated = [name for name in names if date_of(name) is None]
+    extent = Extent(settings.start, settings.until, entry.now)
+    found = spans(undated, extent, len(undated))
+    longest = max(found, key=lambda name: found[name][1] - found[name][0], default=None)
+    if longest is not None:
+        length = (found[longest][1] - found[longest][0]) / DAY_MS
+        if length > 2 * days:
+            notice = f"--step: {longest} holds events of {length:.0f} days and cannot be cut"
+            return [whole(names, until)], [f"{one_line(notice)}; all is judged in one step."]
+    return cut(names, days, until, found), []
+
+
+def _incremental(
+    settings: RunSettings, listing: Listing, seen: Seen, entry: Entry, now: int
+) -> list[Step]:
+    """What is new, up to the last firing for which everything should have been delivered."""
+    if entry.steps:
+        today = day_of(now)
+        for name in [name for name in listing.names if too_old(name, today)]:
+            listing.skip(_OLD, name)
+        listing.names = [name for name in listing.names if not too_old(name, today)]
+    new = seen.news(listing.names)
+    known = len(listing.names) - len(new)
+    if known:
+        listing.skipped[_READ] = []  # counted below; their names would fill run.json
+    horizon = last_firing(now - DELIVERY_DELAY_MS)
+    horizon = horizon if entry.horizon is None else max(horizon, entry.horizon)
+    days = settings.step
+    if days is None:
+        span = days_of(new)
+        days = 1 if span is not None and span > LONG_DAYS else 0
+    stamp = datetime.fromtimestamp(now / 1000, UTC).strftime("%Y%m%dT%H%M%S")
+    steps = cut(new, days, horizon) if days and days_of(new) else [whole(new, horizon)]
+    return [Step(f"{stamp}-{step.name}", step.names, step.until) for step in steps]
+
+
+def _finish(chain: Chain) -> None:
+    """Put the state where it is wanted, and leave the results only."""
+    settings, ledger = chain.settings, chain.ledger
+    if settings.incremental:
+        return
+    if settings.snapshot_out is not None:
+        snapshot.publish(ledger.output / SNAPSHOT, settings.snapshot_out)
+    ledger.close()
 
 
 def _rules(settings: RunSettings) -> tuple[tuple[Rule, ...], str]:
@@ -100,14 +255,24 @@ def _needs_cities(rule: Rule) -> bool:
     return any(name.startswith("source.geo.") for name in fields)
 
 
-def _check_free(output: Path) -> None:
-    """Make sure that OUT is new or an empty folder."""
+def _iso(now: int) -> str:
+    return datetime.fromtimestamp(now / 1000, UTC).isoformat()
+
+
+def _check_free(settings: RunSettings) -> None:
+    """Make sure that OUT is new, an empty folder, or one that a run can go on with."""
+    output = settings.output
     if output.exists() and not output.is_dir():
         raise UsageError(f"--output {output}: is a file; name a new folder")
-    if output.exists() and any(output.iterdir()):
+    if not output.exists() or (output / WORK).exists():
+        return
+    if any(path.name != LOCK for path in output.iterdir()):
         finished = (output / "run.json").exists()
-        what = "holds the results of a run" if finished else "is not empty"
-        raise UsageError(f"--output {output}: {what}; name a new folder or remove it")
+        raise _taken(output, "holds the results of a run" if finished else "is not empty")
+
+
+def _taken(output: Path, what: str) -> UsageError:
+    return UsageError(f"--output {output}: {what}; name a new folder or remove it")
 
 
 def _claim(output: Path) -> list[Path]:
@@ -123,90 +288,36 @@ def _claim(output: Path) -> list[Path]:
     return made
 
 
+def _lock(locks: ExitStack, settings: RunSettings) -> None:
+    """Hold OUT, and the folder that the state goes to."""
+    locks.enter_context(Lock(settings.output, "--output"))
+    folder = settings.snapshot_out
+    if folder is None:
+        return
+    try:
+        if folder.exists() and any(folder.iterdir()) and not (folder / "manifest.json").exists():
+            raise UsageError(f"--snapshot_out {folder}: is not empty and no snapshot")
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--snapshot_out {folder}: cannot be written: {error.strerror}") from None
+    locks.enter_context(Lock(folder, "--snapshot_out"))
+
+
 def _withdraw(output: Path, made: Sequence[Path]) -> None:
     """Leave OUT as it was found: a run that failed has no results."""
     for path in output.iterdir():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if path.name != LOCK:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    _remove_empty(made)
+
+
+def _remove_empty(made: Sequence[Path]) -> None:
     for folder in made:
-        folder.rmdir()
-
-
-def _execute(
-    settings: RunSettings,
-    options: PipelineOptions,
-    rules: tuple[Rule, ...],
-    extent: Extent,
-    listing: Listing,
-    started: datetime,
-    journal: Path,
-) -> None:
-    embedded = is_embedded(options)
-    job = Job(
-        read=ReadObjects(
-            identity=settings.identity,
-            geoip_database=str(settings.geoip_database) if settings.geoip_database else None,
-            extent=extent,
-            journal=str(journal) if embedded else None,
-            give_up=embedded,
-        ),
-        rules=rules,
-        output=settings.output,
-        header=_header(settings, rules, listing, started),
-        spread=options.view_as(DirectOptions).direct_num_workers != 1 or not embedded,
-    )
-    began = time.monotonic()
-    with Progress(journal, len(listing.names)):
-        pipeline = beam.Pipeline(options=options)
-        job.build(pipeline, list(listing.lists()))
-        pipeline.run().wait_until_finish()
-    _seal(settings.output / "run.json", time.monotonic() - began)
-
-
-def _header(
-    settings: RunSettings, rules: Sequence[Rule], listing: Listing, started: datetime
-) -> dict[str, Any]:
-    """What run.json says that the graph does not know."""
-    database = settings.geoip_database
-    return {
-        "started": started.isoformat(),
-        "listing": {
-            "listed": len(listing.names),
-            "skipped": {reason: len(names) for reason, names in sorted(listing.skipped.items())},
-            "passed_over": {
-                reason: [written(name) for name in sorted(names)[:_NAMES]]
-                for reason, names in sorted(listing.skipped.items())
-            },
-        },
-        "configuration": {
-            **settings.document(),
-            "geoip_sha256": sha256(database.read_bytes()).hexdigest() if database else None,
-            "rules_applied": [
-                {
-                    "uuid": rule.uuid,
-                    "id": rule.id,
-                    "name": rule.name,
-                    "counts": rule.detector.name,
-                    "version": rule.version,
-                    "threshold": rule.threshold,
-                    "max_alerts": rule.max_alerts,
-                    "detector": rule.detector.fingerprint(),
-                }
-                for rule in rules
-            ],
-        },
-        "versions": {
-            "raretrail": version("raretrail"),
-            "apache-beam": beam.__version__,
-            "python": platform.python_version(),
-        },
-    }
-
-
-def _seal(path: Path, elapsed: float) -> None:
-    """Add to run.json what only the driver knows."""
-    document = read_json(path)
-    document["metrics"]["seconds"] = round(elapsed, 3)
-    write_json(path, document)
+        try:
+            (folder / LOCK).unlink(missing_ok=True)
+            folder.rmdir()
+        except OSError:
+            return
 
 
 def _cause(error: BaseException) -> str | None:

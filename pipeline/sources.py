@@ -35,14 +35,18 @@ class Listing:
         """Pass over something, and say so."""
         self.skipped.setdefault(reason, []).append(name)
 
-    def lists(self) -> Iterator[bytes]:
-        """The names in runs of at most 256: an element of the pipeline each."""
-        for at in range(0, len(self.names), _LIST_OBJECTS):
-            yield name_list(self.names[at : at + _LIST_OBJECTS])
+
+def lists(names: Sequence[str]) -> Iterator[bytes]:
+    """Names of objects in runs of at most 256: an element of the pipeline each."""
+    for at in range(0, len(names), _LIST_OBJECTS):
+        yield name_list(list(names[at : at + _LIST_OBJECTS]))
 
 
-def find_objects(inputs: Sequence[str], extent: Extent, spool: Path) -> Listing:
-    """The objects that `inputs` name. Raises UsageError if an input is missing or all are empty.
+def find_objects(
+    inputs: Sequence[str], extent: Extent, spool: Path, may_be_empty: bool = False
+) -> Listing:
+    """The objects that `inputs` name. Raises UsageError if an input is missing, or all are empty
+    where that may not be.
 
     Standard input is first written to the file `spool`, so that it is an object like others.
     Delivery time comes from an object's name; those without one come first, by name.
@@ -59,7 +63,7 @@ def find_objects(inputs: Sequence[str], extent: Extent, spool: Path) -> Listing:
             for path in _matches(given):
                 _walk(listing, path, extent) if path.is_dir() else _add(listing, path, extent)
     _drop_repeats(listing)
-    if not listing.names:
+    if not listing.names and not may_be_empty:
         what = "; ".join(f"{reason}: {len(names)}" for reason, names in listing.skipped.items())
         raise UsageError(
             f"input {' '.join(inputs)}: no object to read"

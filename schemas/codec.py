@@ -65,7 +65,8 @@ class Codec(Generic[T]):
         self.schema = load_schema(name)
         """The schema of files, where times are of a logical type."""
         self._plain = fastavro.schema.parse_schema(_without_logical_types(self.schema))
-        self._name = name
+        self.name = name
+        """Of the schema: avro/NAME.avsc."""
         self._kind = kind
         self._head = _MARKER + _fingerprint(self.schema)
 
@@ -83,6 +84,15 @@ class Codec(Generic[T]):
             plain = {name: _number(value) for name, value in record.items()}
             yield msgspec.convert(plain, self._kind, builtin_types=(bytes,))
 
+    @property
+    def fingerprint(self) -> str:
+        """CRC-64-AVRO of the schema, in hex."""
+        return self._head[2:].hex()
+
+    def wrote(self, data: bytes) -> bool:
+        """Whether bytes are a value of this schema."""
+        return data[:10] == self._head
+
     def write(self, record: Any) -> bytes:
         """A record given as plain dicts and lists, as bytes."""
         out = BytesIO()
@@ -95,7 +105,7 @@ class Codec(Generic[T]):
         if data[:10] != self._head:
             found = data[2:10].hex() if data[:2] == _MARKER else "no Avro single-object header"
             raise SchemaError(
-                f"{self._name}: bytes of another schema ({found}), expected {self._head[2:].hex()}"
+                f"{self.name}: bytes of another schema ({found}), expected {self._head[2:].hex()}"
             )
         return fastavro.schemaless_reader(BytesIO(data[10:]), self._plain, None)
 

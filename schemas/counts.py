@@ -16,6 +16,10 @@ from schemas.codec import Codec
 LATEST: Final = "latest|"
 """Counts whose name begins so are combined by their maximum, all others by their sum."""
 
+HELD: Final = "held|"
+"""Counts whose name begins so tell what is remembered when a run ends: of several runs in a row
+the last one's counts."""
+
 
 class Row(msgspec.Struct, frozen=True, gc=False):
     """What one step counted of one unit of its input."""
@@ -41,6 +45,12 @@ def add_up(rows: Iterable[Mapping[str, int]]) -> dict[str, int]:
             else:
                 total[name] = before + number
     return total
+
+
+def follow(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
+    """The counts of two runs in a row as those of one."""
+    past = {name: number for name, number in before.items() if not name.startswith(HELD)}
+    return add_up((past, after))
 
 
 def nested(counts: Mapping[str, int]) -> dict[str, Any]:

@@ -115,13 +115,15 @@ def events_of(cell: Cell | Packed) -> int:
 class Group:
     """One entity's events of one slice that became known at one firing."""
 
-    __slots__ = ("cells", "delivered", "firing", "slice")
+    __slots__ = ("candidates", "cells", "delivered", "firing", "slice")
 
     def __init__(self, slice_: int, firing: int) -> None:
         self.slice, self.firing = slice_, firing
         self.cells: dict[str, Cell | Packed] = {}
         self.delivered = 0
         """Number of events it was made of, repetitions too."""
+        self.candidates = 0
+        """Number of its cells that were candidates."""
 
     def absorb(self, other: Group) -> None:
         """Merge another group of the same slice into this one."""

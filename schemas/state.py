@@ -1,35 +1,61 @@
-"""The state of an entity between runs: its history and what is still pending."""
+"""What the keyed steps remember between runs: one versioned Avro record a key."""
 
 from __future__ import annotations
 
-from typing import Final
+import sys
+from array import array
+from typing import Final, TypeVar
 
 import msgspec
 
+from schemas.anomaly import Anomaly, Candidate
 from schemas.codec import Codec
+from schemas.slice import Cell
+
+A = TypeVar("A", "array[int]", "array[float]")
 
 HOURS: Final = 24 * 7
 """Length of the histogram of weekdays × hours, Monday 00:00 UTC first."""
 
 
-class Value(msgspec.Struct, gc=False):
-    """How often an entity had a value: an action, a place, a tool."""
+class Values(msgspec.Struct, gc=False):
+    """How often an entity had each value of one kind: columns, a row a value, as little-endian
+    numbers of 4 bytes (masses: of 8).
+    """
 
-    name: str
-    count: int
+    names: list[str] = []
+    count: bytes = b""
     """Number of slices."""
-    first: int
+    first: bytes = b""
     """Slice that brought it."""
-    last: int
-    mass: float = 0.0
+    last: bytes = b""
+    mass: bytes = b""
     """Aged count before the common factor exp(−δ · buckets); actions only."""
 
 
-class EntityState(msgspec.Struct, gc=False):
-    """One entity's history: everything learned, nothing pending."""
+class HeldSlice(msgspec.Struct, gc=False):
+    """A slice that is not learned yet."""
 
+    slice: int
+    firing: int
+    """The firing at which it becomes, or became, known."""
+    known: bool
+    """Whether that firing was done: its cells have been judged."""
+    delivered: int
+    """Deliveries it was made of."""
+    candidates: int
+    """Candidates among them so far."""
+    cells: dict[str, Cell]
+    """Action to cell."""
+
+
+class EntityState(msgspec.Struct, gc=False):
+    """One entity: its history, and the slices that are not part of it yet."""
+
+    done: int
+    """The last firing that was done."""
     since: int
-    """First learned slice."""
+    """First learned slice, -1 for none."""
     latest: int
     """Last learned slice."""
     buckets: int
@@ -38,9 +64,79 @@ class EntityState(msgspec.Struct, gc=False):
     """Sum of the actions' masses."""
     hours: list[int]
     """Learned slices by weekday and hour, 168 numbers."""
-    actions: list[Value]
-    places: list[Value]
-    tools: list[Value]
+    actions: Values
+    places: Values
+    tools: Values
+    held: list[HeldSlice]
+    """By slice, then firing."""
+    strays: dict[str, int]
+    """Actions that came too late to be learned, and the last firing that saw them."""
+    full_day: int
+    """Last day, counted from 1970, on which the entity had more actions than are kept; or -1."""
+
+
+class ScopeState(msgspec.Struct, gc=False):
+    """One scope: candidates that are not due yet."""
+
+    done: int
+    """The last firing that was done."""
+    later: list[Candidate]
+
+
+class AlertedKey(msgspec.Struct, gc=False):
+    """Slices in which (scope, entity, action) was alerted lately."""
+
+    scope: str
+    entity: dict[str, str]
+    action: str
+    slices: list[int]
+
+
+class RuleState(msgspec.Struct, gc=False):
+    """One rule: what waits, what was alerted lately, and anomalies that are not due yet."""
+
+    done: int
+    waiting: list[Anomaly]
+    alerted: list[AlertedKey]
+    later: list[Anomaly]
 
 
 ENTITY_STATE: Final = Codec("entitystate", EntityState)
+SCOPE_STATE: Final = Codec("scopestate", ScopeState)
+RULE_STATE: Final = Codec("rulestate", RuleState)
+
+
+class SavedState(msgspec.Struct, gc=False):
+    """A key's state in a snapshot."""
+
+    key: bytes
+    state: bytes
+    """Avro's single-object encoding of one of the above: it names its own schema."""
+
+
+SAVED_STATE: Final = Codec("savedstate", SavedState)
+
+
+def column(numbers: A) -> bytes:
+    """A column's bytes, little-endian whatever the machine."""
+    if sys.byteorder == "little":
+        return numbers.tobytes()
+    swapped = array(numbers.typecode, numbers)
+    swapped.byteswap()
+    return swapped.tobytes()
+
+
+def integers(typecode: str, data: bytes) -> array[int]:
+    """The numbers of a column."""
+    return _native(array(typecode, data))
+
+
+def doubles(data: bytes) -> array[float]:
+    """The numbers of a column of masses."""
+    return _native(array("d", data))
+
+
+def _native(read: A) -> A:
+    if sys.byteorder != "little":
+        read.byteswap()
+    return read

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import apache_beam as beam
 
 from schemas.anomaly import ANOMALY, Anomaly
+from schemas.counts import HELD, ROW, Row
 from schemas.rule import Rule
 from schemas.selection import SELECTION, Selection
+from schemas.state import RULE_STATE, AlertedKey, RuleState
+from transforms.firing import WHOLE, Course
 from transforms.fold import Fold, FoldByKey
 
 _APART = 8
@@ -30,7 +33,8 @@ class RuleFold:
     waiting: list[Anomaly] = field(default_factory=list)
     alerted: dict[Key, list[int]] = field(default_factory=dict)
     """Slices of the alerts of a (scope, entity, action)."""
-    next_due: int | None = None
+    due: int | None = None
+    """The next firing, while anything waits."""
 
 
 class SelectFold:
@@ -42,6 +46,20 @@ class SelectFold:
     def begin(self, key: bytes) -> RuleFold:
         """A rule with nothing waiting."""
         return RuleFold(self._rules[key])
+
+    def holds(self, data: bytes) -> bool:
+        """Whether an element is a RuleState."""
+        return RULE_STATE.wrote(data)
+
+    def load(self, key: bytes, data: bytes) -> tuple[RuleFold, list[tuple[int, Anomaly]], int]:
+        """A RuleState."""
+        saved, state = RULE_STATE.decode(data), self.begin(key)
+        state.waiting = saved.waiting
+        state.due = saved.done + 1 if saved.waiting else None
+        for one in saved.alerted:
+            entity = tuple(sorted(one.entity.items()))
+            state.alerted[one.scope, entity, one.action] = one.slices
+        return state, [(found.firing, found) for found in saved.later], saved.done
 
     def read(self, data: bytes) -> Iterator[tuple[int, Anomaly]]:
         """One anomaly, due at its firing."""
@@ -58,11 +76,30 @@ class SelectFold:
 
     def due(self, state: RuleFold) -> int | None:
         """The next firing, while anything waits."""
-        return state.next_due
+        return state.due
 
-    def end(self, state: RuleFold) -> Iterator[tuple[str, Any]]:
-        """Nothing: by the horizon everything is chosen or expired."""
-        return iter(())
+    def leaves(self, state: RuleFold) -> int | None:
+        """Never: what was alerted is forgotten when the rule is next looked at."""
+        return None
+
+    def save(self, state: RuleFold, later: Mapping[int, list[Anomaly]], done: int) -> bytes | None:
+        """A RuleState, unless there is nothing to remember."""
+        _forget_alerted(state, done)
+        waiting = [found for firing in sorted(later) for found in later[firing]]
+        if not (state.waiting or any(state.alerted.values()) or waiting):
+            return None
+        alerted = [
+            AlertedKey(scope, dict(entity), action, slices)
+            for (scope, entity, action), slices in sorted(state.alerted.items())
+            if slices
+        ]
+        return RULE_STATE.encode(RuleState(done, state.waiting, alerted, waiting))
+
+    def end(self, state: RuleFold, later: Mapping[int, list[Anomaly]]) -> Iterator[tuple[str, Any]]:
+        """How many anomalies wait for a later firing."""
+        waiting = len(state.waiting) + sum(map(len, later.values()))
+        row = Row(f"select {state.rule.uuid}", {f"{HELD}waiting|{state.rule.id}": waiting})
+        yield "counts", ROW.encode(row)
 
 
 def select(state: RuleFold, new: list[Anomaly], firing: int) -> Selection | None:
@@ -72,6 +109,7 @@ def select(state: RuleFold, new: list[Anomaly], firing: int) -> Selection | None
     firing at which it became known and after it for as long as the rule looks back.
     """
     rule = state.rule
+    _forget_alerted(state, firing)
     lookback = rule.lookback_minutes // _SLICE_MINUTES
     expired = [found for found in state.waiting if firing - found.firing >= lookback]
     waiting = [found for found in state.waiting if firing - found.firing < lookback]
@@ -79,8 +117,7 @@ def select(state: RuleFold, new: list[Anomaly], firing: int) -> Selection | None
     acts = (firing + 1) * _SLICE_MINUTES % rule.interval_minutes == 0
     chosen, suppressed, cut = _walk(state, sorted(waiting, key=_order)) if acts else ([], [], [])
     state.waiting = cut if acts else waiting
-    state.next_due = firing + 1 if state.waiting else None
-    _forget_alerted(state, firing)
+    state.due = firing + 1 if state.waiting else None
     if not (new or expired or chosen or suppressed or cut):
         return None
     return Selection(
@@ -138,13 +175,15 @@ def _scores(anomalies: list[Anomaly]) -> list[float]:
 
 @dataclass(eq=False)
 class SelectAlerts(beam.PTransform):  # type: ignore[misc]
-    """KV[rule uuid, bytes of Anomaly] → bytes of Selection, one a rule and firing.
+    """KV[rule uuid, bytes of Anomaly or saved state] → .selections: bytes of Selection, one a rule
+    and firing; .counts: accounting rows; .state: KV[rule uuid, RuleState].
 
     Keyed by rule. State and timer: see FoldByKey; the state is the anomalies, and what waits and
     what was alerted lately follow from them.
     """
 
     rules: tuple[Rule, ...]
+    course: Course = WHOLE
 
     def expand(self, anomalies: Any) -> Any:
         """See the class."""
@@ -153,4 +192,4 @@ class SelectAlerts(beam.PTransform):  # type: ignore[misc]
         def make() -> Fold[RuleFold, Anomaly]:
             return SelectFold(rules)
 
-        return anomalies | FoldByKey("select", make, ("selections",), 0)
+        return anomalies | FoldByKey("select", make, ("selections", "counts"), 2, 0, self.course)

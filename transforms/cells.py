@@ -12,6 +12,7 @@ from schemas.event import FIELDS, SLICE_MS, Event, EventBatch
 from schemas.packing import Context, Packer
 from schemas.rule import Detector
 from schemas.slice import EVIDENCE, smallest
+from transforms.firing import known_at
 
 _TEXT: Final = 256
 """Most characters of one string of evidence."""
@@ -19,13 +20,6 @@ _USER: Final = "user.name"
 
 Place = tuple[int, int, str]
 """(slice, firing, action): where in an entity's table a cell lies."""
-
-
-def known_at(slice_: int, arrival: int | None) -> int:
-    """The firing at which an event becomes known. A replay has always known it: its own slice's."""
-    if arrival is not None:
-        raise ValueError(f"arrival {arrival}: a replay has none")
-    return slice_
 
 
 class DetectorSlices:

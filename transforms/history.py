@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 
 from schemas.anomaly import Habit, Profile
 from schemas.event import SLICE_MS
-from schemas.state import HOURS, EntityState, Value
+from schemas.state import HOURS, Values, column, doubles, integers
 
 _HOUR_MS: Final = 3_600_000
 _MONDAY: Final = 3 * 24
 """Hours from the first Monday of the epoch's week to the epoch, a Thursday."""
 _SHOWN: Final = 20
 """Actions and places that a profile names."""
+MOST: Final = 2_000
+"""Values of a kind that are kept of an entity; of what comes later only the evidence speaks."""
 
 
 def ageing(bucket_span_s: float) -> float:
@@ -66,14 +68,20 @@ class History:
 
     def learn(
         self, slice_: int, actions: Collection[str], places: Iterable[str], tools: Iterable[str]
-    ) -> None:
-        """Add one slice; slices come in ascending order, each once."""
+    ) -> list[str]:
+        """Add one slice; slices come in ascending order, each once. The actions that it had no
+        room for, in order.
+        """
         if self.since < 0:
             self.since = slice_
         self.latest = slice_
         weight = math.exp(self._delta * self.buckets)  # before ageing: 1 / the common factor
+        refused = []
         for action in sorted(actions):  # so that sums do not depend on the order of arrival
             row = self.actions.add(action, slice_)
+            if row is None:
+                refused.append(action)
+                continue
             if row == len(self._raw):
                 self._raw.append(0.0)
             self._raw[row] += weight
@@ -85,6 +93,7 @@ class History:
         for tool in sorted(tools):
             self.tools.add(tool, slice_)
         self.hours[(slice_ * SLICE_MS // _HOUR_MS + _MONDAY) % HOURS] += 1
+        return refused
 
     @property
     def total(self) -> float:
@@ -123,32 +132,21 @@ class History:
             places=self.places.most(_SHOWN),
         )
 
-    def state(self) -> EntityState:
-        """The history as its schema has it."""
-        return EntityState(
-            since=self.since,
-            latest=self.latest,
-            buckets=self.buckets,
-            total=self._total,
-            hours=self.hours.tolist(),
-            actions=self.actions.values(self._raw),
-            places=self.places.values(),
-            tools=self.tools.values(),
-        )
+    @property
+    def masses_kept(self) -> bytes:
+        """The column of the actions' masses, without the common factor, for `restored`."""
+        return column(self._raw)
 
-    @classmethod
-    def of(cls, state: EntityState) -> History:
-        """The history that `state` was made from, number by number."""
-        history = cls()
-        history.since, history.latest, history.buckets = state.since, state.latest, state.buckets
-        history.hours = array("H", state.hours)
-        history.actions = Table.of(state.actions)
-        history.places = Table.of(state.places)
-        history.tools = Table.of(state.tools)
-        history._raw = array("d", [value.mass for value in state.actions])
-        history._total = state.total
-        history._factor = math.exp(-history._delta * history.buckets)
-        return history
+    @property
+    def sum_kept(self) -> float:
+        """Their sum."""
+        return self._total
+
+    def restore(self, masses: bytes, total: float) -> None:
+        """Take back what the above said of a history of the same actions and buckets."""
+        self._raw = doubles(masses)
+        self._total = total
+        self._factor = math.exp(-self._delta * self.buckets)
 
 
 class Table:
@@ -162,10 +160,12 @@ class Table:
         self.first = array("i")
         self.last = array("i")
 
-    def add(self, name: str, slice_: int) -> int:
-        """Count one slice of a value; its row."""
+    def add(self, name: str, slice_: int) -> int | None:
+        """Count one slice of a value; its row, None if there is no room for another."""
         row = self.row.get(name)
         if row is None:
+            if len(self.count) >= MOST:
+                return None
             row = self.row[intern(name)] = len(self.count)
             self.count.append(0)
             self.first.append(slice_)
@@ -184,22 +184,16 @@ class Table:
         ranked = sorted(self.row.items(), key=lambda item: (-self.count[item[1]], item[0]))
         return [Habit(name, self.count[row]) for name, row in ranked[:number]]
 
-    def values(self, masses: Iterable[float] | None = None) -> list[Value]:
+    def values(self) -> Values:
         """The rows as their schema has them."""
-        return [
-            Value(name, self.count[row], self.first[row], self.last[row], mass)
-            for (name, row), mass in zip(
-                self.row.items(), masses or [0.0] * len(self.row), strict=True
-            )
-        ]
+        return Values(list(self.row), column(self.count), column(self.first), column(self.last))
 
     @classmethod
-    def of(cls, values: list[Value]) -> Table:
+    def of(cls, values: Values) -> Table:
         """The table that `values` was made from."""
         table = cls()
-        for value in values:
-            table.row[intern(value.name)] = len(table.count)
-            table.count.append(value.count)
-            table.first.append(value.first)
-            table.last.append(value.last)
+        table.row = {intern(name): row for row, name in enumerate(values.names)}
+        table.count = integers("I", values.count)
+        table.first = integers("i", values.first)
+        table.last = integers("i", values.last)
         return table

@@ -25,8 +25,8 @@ from transforms.read import ObjectReader, Reading, raw_record
 
 DEAD_LETTER: Final = Codec("deadletter", DeadLetter)
 
-_EARLIEST: Final = int(datetime(2013, 11, 1, tzinfo=UTC).timestamp() * 1000)
-"""CloudTrail began in November 2013."""
+EARLIEST: Final = int(datetime(2013, 11, 1, tzinfo=UTC).timestamp() * 1000)
+"""CloudTrail began in November 2013: what is earlier is out of range."""
 _BATCH_EVENTS: Final = 5_000
 _BATCH_BYTES: Final = 8 << 20
 _STREAMED: Final = 1 << 20
@@ -34,6 +34,9 @@ _STREAMED: Final = 1 << 20
 _FIRST_OBJECTS: Final = 1_000
 _EMPTY: Final = "The object is empty."
 _YEARS: Final = (2013, 2199)
+_AHEAD_MS: Final = 3_600_000
+"""How far an event's time may lie behind its arrival: clocks differ."""
+_STAMP: Final = re.compile(r"_(\d{8}T\d{4})Z_[^/]*$")
 _FOLDER: Final = re.compile(r"/(\d{4})/(\d{2})/(\d{2})/[^/]*$")
 
 
@@ -59,10 +62,16 @@ class Extent:
         )
 
     def limit(self, folder: datetime | None) -> int:
-        """The first time that is out of range: after the day that follows the object's folder."""
+        """The first time that is out of range in a replay: after the day that follows the object's
+        folder date, else after the run's start.
+        """
         if folder is None:
             return self.now + 1
         return int((folder + timedelta(days=2)).timestamp() * 1000)
+
+    def limit_of_arrival(self, arrival: int) -> int:
+        """The same where arrivals count: more than an hour after arrival."""
+        return arrival + _AHEAD_MS + 1
 
 
 def name_list(names: list[str]) -> bytes:
@@ -90,6 +99,32 @@ def folder_date(name: str) -> datetime | None:
         return None
 
 
+def delivered_at(name: str) -> int | None:
+    """The time of delivery in an object's name (…_20260302T0830Z_…), if it has one."""
+    found = _STAMP.search(name)
+    if found is None:
+        return None
+    try:
+        stamp = datetime.strptime(found[1], "%Y%m%dT%H%M").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return int(stamp.timestamp() * 1000)
+
+
+def arrival_of(name: str) -> int:
+    """Arrival of an object: the time of delivery in its name, else when it was last written.
+
+    Of what cannot be asked for its time it is the beginning: it will be a dead letter.
+    """
+    delivered = delivered_at(name)
+    if delivered is not None:
+        return delivered
+    try:
+        return os.stat(name).st_mtime_ns // 1_000_000
+    except OSError:
+        return 0
+
+
 @dataclass(eq=False)
 class ReadObjects(beam.PTransform):  # type: ignore[misc]
     """Packed lists of names → .batches: EventBatch; .dead: bytes of DeadLetter; .counts: rows.
@@ -101,6 +136,8 @@ class ReadObjects(beam.PTransform):  # type: ignore[misc]
     identity: str
     geoip_database: str | None
     extent: Extent
+    arrivals: bool = False
+    """Batches carry the arrival of their objects; else they were always there (a replay)."""
     journal: str | None = None
     """File to which each finished list appends a line, for whoever shows progress."""
     give_up: bool = False
@@ -118,14 +155,20 @@ class _Batch:
     unit: str
     counts: Counter[str] = field(default_factory=Counter)
     events: list[Event] = field(default_factory=list)
+    arrival: int | None = None
     size: int = 0
     number: int = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether it is time to take it."""
+        return len(self.events) >= _BATCH_EVENTS or self.size >= _BATCH_BYTES
 
     def take(self) -> EventBatch:
         """The next batch, with as many events as one may hold."""
         taken, rest = self.events[:_BATCH_EVENTS], self.events[_BATCH_EVENTS:]
         self.counts["records|events"] += len(taken)
-        batch = EventBatch(f"{self.unit}#{self.number}", taken)
+        batch = EventBatch(f"{self.unit}#{self.number}", taken, self.arrival)
         self.events, self.size, self.number = rest, 0, self.number + 1
         return batch
 
@@ -148,6 +191,11 @@ class _ReadObjects(beam.DoFn):  # type: ignore[misc]
         names = names_in(packed)
         batch = _Batch(written(names[0]))
         for name in names:
+            arrival = arrival_of(name) if self._settings.arrivals else None
+            if arrival != batch.arrival:
+                while batch.events:
+                    yield batch.take()
+                batch.arrival = arrival
             readable, taken = False, False
             letters, before = 0, len(batch.events)
             for reading, data in self._readings(name):
@@ -158,12 +206,12 @@ class _ReadObjects(beam.DoFn):  # type: ignore[misc]
                     yield beam.pvalue.TaggedOutput("dead", DEAD_LETTER.encode(letter))
                 readable = readable or bool(reading.events) or not reading.records
                 batch.size += len(data)
-                while len(batch.events) >= _BATCH_EVENTS or batch.size >= _BATCH_BYTES:
+                while batch.full:
                     yield batch.take()
             batch.counts["objects|read"] += 1
             batch.counts["objects|unreadable"] += not readable
             self._watch(taken or not letters)
-        if batch.events:
+        while batch.events:
             yield batch.take()
         row = Row(f"read {batch.unit}", dict(batch.counts))
         yield beam.pvalue.TaggedOutput("counts", ROW.encode(row))
@@ -192,8 +240,11 @@ class _ReadObjects(beam.DoFn):  # type: ignore[misc]
     def _take(self, batch: _Batch, name: str, reading: Reading, data: bytes) -> list[DeadLetter]:
         """Count a reading and keep its events that are in range; the rest gets a letter."""
         counts, extent, events = batch.counts, self._settings.extent, reading.events
-        limit = self._limit(name.rpartition("/")[0])
-        possible = [event for event in events if _EARLIEST <= event.time < limit]
+        if batch.arrival is None:
+            limit = self._limit(name.rpartition("/")[0])
+        else:
+            limit = extent.limit_of_arrival(batch.arrival)
+        possible = [event for event in events if EARLIEST <= event.time < limit]
         wanted = possible
         if extent.start is not None or extent.until is not None:
             wanted = [event for event in possible if extent.holds(event.time)]
@@ -207,7 +258,7 @@ class _ReadObjects(beam.DoFn):  # type: ignore[misc]
         counts["records|not_records"] += reading.skipped
         if len(possible) == len(events):
             return []
-        strange = [event for event in events if not _EARLIEST <= event.time < limit]
+        strange = [event for event in events if not EARLIEST <= event.time < limit]
         return [_out_of_range(name, strange, limit, data)]
 
     def _watch(self, useful: bool) -> None:

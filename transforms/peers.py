@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,8 @@ import apache_beam as beam
 from schemas.anomaly import ANOMALY, CANDIDATE, Candidate, anomaly
 from schemas.counts import ROW, Row
 from schemas.rule import Rule
+from schemas.state import SCOPE_STATE, ScopeState
+from transforms.firing import WHOLE, Course
 from transforms.fold import Fold, FoldByKey
 
 
@@ -39,6 +41,15 @@ class WeighFold:
         """A scope of which nothing is known."""
         return ScopeFold(key.decode())
 
+    def holds(self, data: bytes) -> bool:
+        """Whether an element is a ScopeState."""
+        return SCOPE_STATE.wrote(data)
+
+    def load(self, key: bytes, data: bytes) -> tuple[ScopeFold, list[tuple[int, Candidate]], int]:
+        """A ScopeState."""
+        saved = SCOPE_STATE.decode(data)
+        return self.begin(key), [(found.firing, found) for found in saved.later], saved.done
+
     def read(self, data: bytes) -> Iterator[tuple[int, Candidate]]:
         """One candidate, due at its firing."""
         candidate = CANDIDATE.decode(data)
@@ -63,21 +74,35 @@ class WeighFold:
         """Nothing of its own accord."""
         return None
 
-    def end(self, state: ScopeFold) -> Iterator[tuple[str, Any]]:
+    def leaves(self, state: ScopeFold) -> int | None:
+        """Never: there is nothing to forget."""
+        return None
+
+    def save(
+        self, state: ScopeFold, later: Mapping[int, list[Candidate]], done: int
+    ) -> bytes | None:
+        """A ScopeState, as long as anything is due later."""
+        waiting = [found for firing in sorted(later) for found in later[firing]]
+        return SCOPE_STATE.encode(ScopeState(done, waiting)) if waiting else None
+
+    def end(
+        self, state: ScopeFold, later: Mapping[int, list[Candidate]]
+    ) -> Iterator[tuple[str, Any]]:
         """What was counted of the scope."""
         yield "counts", ROW.encode(Row(f"weigh {state.scope}", dict(state.counts)))
 
 
 @dataclass(eq=False)
 class WeighPeers(beam.PTransform):  # type: ignore[misc]
-    """KV[scope, Candidate] → .anomalies: all of them; .alertable: KV[rule uuid, Anomaly] of those
-    at or over the rule's threshold; .counts: accounting rows.
+    """KV[scope, Candidate or saved state] → .anomalies: all of them; .alertable: KV[rule uuid,
+    Anomaly] of those at or over the rule's threshold; .counts: accounting rows; .state: KV[scope,
+    ScopeState].
 
     Keyed by scope, where the candidates of all its detectors meet. State and timer: see FoldByKey.
     """
 
     rules: tuple[Rule, ...]
-    followers: int
+    course: Course = WHOLE
 
     def expand(self, candidates: Any) -> Any:
         """See the class."""
@@ -87,4 +112,4 @@ class WeighPeers(beam.PTransform):  # type: ignore[misc]
             return WeighFold(rules)
 
         tags = ("anomalies", "alertable", "counts")
-        return candidates | FoldByKey("weigh", make, tags, self.followers)
+        return candidates | FoldByKey("weigh", make, tags, 1, 1, self.course)

@@ -100,7 +100,9 @@ class Elastic:
         if not rarest:
             return {}
         masses = history.masses()
-        known = {mass: probability(masses, mass) for mass in set(rarest.values())}
+        known = {mass: probability(masses, mass) for mass in set(rarest.values()) if mass}
+        if 0.0 in rarest.values():  # not learned: it is added to the counts as once
+            known[0.0] = probability(*history.masses_with(""))
         return {action: known[mass] for action, mass in rarest.items() if known[mass] < LIMIT}
 
 

@@ -2,186 +2,136 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 
 import apache_beam as beam
 
-from schemas.anomaly import CANDIDATE, Candidate, Factor
-from schemas.counts import LATEST, ROW, Row
-from schemas.entity import EntityKey, decode_key
-from schemas.event import SLICE_MS
+from schemas.anomaly import CANDIDATE
+from schemas.counts import HELD, LATEST, ROW, Row
+from schemas.late import TOO_LATE
 from schemas.rule import Detector
-from schemas.slices import Group, events_of, opened, unpack
+from schemas.slices import Group, unpack
+from schemas.state import ENTITY_STATE
+from transforms.entity import DAY, Entity, entity, restore
+from transforms.firing import WHOLE, WINDOW, Course, timing
 from transforms.fold import Fold, FoldByKey
-from transforms.history import History
-from transforms.rarity import SCORERS, Scorer, score_of
+from transforms.judge import judge, judge_strays, overflow, stray
 
-WINDOW = 8
-"""Slices of the judgement window, 2 hours: a slice is learned 8 firings after its own."""
-FORGET_AFTER = 180 * 96
+FORGET_AFTER: Final = 180 * DAY
 """Slices after which an entity of which nothing new was learned is forgotten: 180 days."""
-
-
-@dataclass
-class EntityFold:
-    """State of one entity: its history and the slices that are not yet part of it."""
-
-    key: EntityKey
-    detector: Detector
-    scorer: Scorer
-    history: History = field(default_factory=History)
-    pending: dict[int, Group] = field(default_factory=dict)
-    delivered: int = 0
-    cells: int = 0
-    judged: int = 0
-    candidates: int = 0
-    distinct_events: int = 0
 
 
 class ScoreFold:
     """The fold of ScoreRarity: (entity, groups that became known, firing) → candidates."""
 
-    def __init__(self, detectors: tuple[Detector, ...]) -> None:
+    def __init__(self, detectors: tuple[Detector, ...], forget_after: int = FORGET_AFTER) -> None:
         self._detectors = {detector.key: detector for detector in detectors}
+        self._forget_after = forget_after
 
-    def begin(self, key: bytes) -> EntityFold:
+    def begin(self, key: bytes) -> Entity:
         """An entity of which nothing is known."""
-        name = decode_key(key)
-        detector = self._detectors[name.detector]
-        return EntityFold(name, detector, SCORERS[detector.scorer])
+        return entity(key, self._detectors, self._forget_after)
+
+    def holds(self, data: bytes) -> bool:
+        """Whether an element is an EntityState."""
+        return ENTITY_STATE.wrote(data)
+
+    def load(self, key: bytes, data: bytes) -> tuple[Entity, list[tuple[int, Group]], int]:
+        """An EntityState."""
+        return restore(self.begin(key), data)
 
     def read(self, data: bytes) -> Iterator[tuple[int, Group]]:
         """Groups, each due at the firing at which it becomes known."""
         for group in unpack(data):
             yield group.firing, group
 
-    def fire(
-        self, state: EntityFold, items: list[Group], firing: int
-    ) -> Iterator[tuple[str, tuple[bytes, bytes]]]:
+    def fire(self, state: Entity, items: list[Group], firing: int) -> Iterator[tuple[str, Any]]:
         """Merge what became known, settle what is 2 h old, forget, judge; in this order."""
-        known = _merge(state, items)
-        _settle(state, firing - WINDOW)
-        _forget(state, firing)
+        scope = state.key.scope.encode()
+        in_time, strays = _by_timing(state, items, firing)
+        known = state.merge(in_time)
+        full = list(state.settle(firing - WINDOW))
+        state.forget(firing, known)
+        found = [overflow(state, *refused, firing) for refused in full]
         for slice_, actions in sorted(known.items()):
-            state.judged += len(actions)
-            for candidate in _judge(state, slice_, actions, firing):
-                state.candidates += 1
-                yield "candidates", (state.key.scope.encode(), CANDIDATE.encode(candidate))
+            found += judge(state, slice_, actions, firing)
+        for group in strays:
+            candidates, new = judge_strays(state, group, firing)
+            found += candidates
+            for action in sorted(group.cells):
+                record = stray(state, group, action, firing, action in new)
+                yield "late", TOO_LATE.encode(record)
+        state.counts["candidates"] += len(found)
+        for candidate in found:
+            yield "candidates", (scope, CANDIDATE.encode(candidate))
 
-    def due(self, state: EntityFold) -> int | None:
+    def due(self, state: Entity) -> int | None:
         """The next settlement."""
-        return min(state.pending) + WINDOW if state.pending else None
+        return state.due
 
-    def end(self, state: EntityFold) -> Iterator[tuple[str, bytes]]:
+    def leaves(self, state: Entity) -> int | None:
+        """When an entity of which nothing more is learned is forgotten."""
+        return None if state.pending else state.leaves
+
+    def save(self, state: Entity, later: Mapping[int, list[Group]], done: int) -> bytes | None:
+        """An EntityState."""
+        return state.save(later, done)
+
+    def end(self, state: Entity, later: Mapping[int, list[Group]]) -> Iterator[tuple[str, bytes]]:
         """What was counted of the entity."""
-        name = state.detector.name
+        name, history = state.detector.name, state.history
+        waiting = [group for groups in later.values() for group in groups]
+        held = (
+            ("entities", history.since >= 0 or bool(state.pending)),
+            ("actions", len(history.actions.row)),
+            ("unsettled", sum(len(group.cells) for group in state.pending.values())),
+            ("not_due", sum(group.delivered for group in waiting)),
+        )
         counts = {
-            f"entities|{name}": 1,
-            f"cells|{name}|delivered": state.delivered,
-            f"cells|{name}|cells": state.cells,
-            f"cells|{name}|judged": state.judged,
-            f"cells|{name}|candidates": state.candidates,
-            f"cells|{name}|distinct_events": state.distinct_events,
-            f"{LATEST}slice": state.history.latest,
+            **{f"cells|{name}|{what}": number for what, number in state.counts.items()},
+            **{f"{HELD}{name}|{what}": int(number) for what, number in held},
+            f"{LATEST}slice": history.latest,
+            f"{LATEST}largest|{name}": len(history.actions.row),
         }
         yield "counts", ROW.encode(Row(f"score {state.key.encode().decode()}", counts))
 
 
-def _merge(state: EntityFold, items: list[Group]) -> dict[int, list[str]]:
-    """Put groups with what is pending; the actions of each slice that were not there before."""
-    new: dict[int, list[str]] = {}
+def _by_timing(state: Entity, items: list[Group], firing: int) -> tuple[list[Group], list[Group]]:
+    """(what came in time to be learned, what did not: one group a slice), counted."""
+    in_time, strays = [], dict[int, Group]()
     for group in items:
-        state.delivered += group.delivered
-        pending = state.pending.get(group.slice)
-        if pending is None:
-            fresh = list(group.cells)
-            state.pending[group.slice] = group
+        when = timing(group.slice, firing)
+        state.counts[when] += group.delivered
+        if when != "too_late":
+            in_time.append(group)
+        elif group.slice in strays:
+            strays[group.slice].absorb(group)
         else:
-            fresh = [action for action in group.cells if action not in pending.cells]
-            pending.absorb(group)
-        new.setdefault(group.slice, []).extend(fresh)
-        state.cells += len(fresh)
-    return new
-
-
-def _settle(state: EntityFold, until: int) -> None:
-    """Learn the slices up to `until` that are complete, and let them go."""
-    for slice_ in sorted([slice_ for slice_ in state.pending if slice_ <= until]):
-        group = state.pending.pop(slice_)
-        state.distinct_events += sum(map(events_of, group.cells.values()))
-        if state.scorer.settles:
-            _learn(state, group)
-
-
-def _learn(state: EntityFold, group: Group) -> None:
-    state.history.learn(group.slice, group.cells, *group.places_and_tools())
-
-
-def _forget(state: EntityFold, firing: int) -> None:
-    """An entity leaves whole after 180 days in which nothing was learned and nothing is pending."""
-    idle = firing - state.history.latest
-    if idle > FORGET_AFTER and all(slice_ >= firing for slice_ in state.pending):
-        state.history = History()
-
-
-def _judge(state: EntityFold, slice_: int, actions: list[str], firing: int) -> Iterator[Candidate]:
-    """The candidates among the actions of one slice."""
-    if not actions:
-        return
-    history, group = state.history, state.pending[slice_]
-    if state.scorer.settles:
-        found = state.scorer.judge(history, actions)
-        before = {action: history.actions.seen(action) for action in found}
-    else:
-        before = {action: history.actions.seen(action) for action in actions}
-        _learn(state, group)
-        found = state.scorer.judge(history, actions)
-    if not found:
-        return
-    profile = history.profile()
-    for action, probability in sorted(found.items()):
-        seen, last = before[action]
-        yield Candidate(
-            detector=state.detector.key,
-            scorer=state.scorer.name,
-            scope=state.key.scope,
-            entity=dict(zip(state.detector.partition_fields, state.key.entity, strict=True)),
-            action=action,
-            slice=slice_,
-            firing=firing,
-            probability=probability,
-            score=round(score_of(probability), 4),
-            factors=[_factor(probability)],
-            seen=seen,
-            seen_last=None if last is None else (last + 1) * SLICE_MS,
-            cell=opened(group.cells[action]),
-            profile=profile,
-        )
-
-
-def _factor(probability: float) -> Factor:
-    words = f"1 in {1 / probability:,.0f} of what this entity does is as rare as this"
-    return Factor("rarity", probability, words)
+            strays[group.slice] = group
+    return in_time, [strays[slice_] for slice_ in sorted(strays)]
 
 
 @dataclass(eq=False)
 class ScoreRarity(beam.PTransform):  # type: ignore[misc]
-    """KV[entity key, packed slices] → .candidates: KV[scope, Candidate]; .counts: accounting rows.
+    """KV[entity key, packed slices or saved state] → .candidates: KV[scope, Candidate]; .late:
+    bytes of TooLate; .counts: accounting rows; .state: KV[entity key, EntityState].
 
     State and timer: see FoldByKey; the state is the slices, and the history that they amount to
     is made when the timer fires. Merge, settle, forget, judge: one pass over each entity's slices.
     """
 
     detectors: tuple[Detector, ...]
-    followers: int
+    course: Course = WHOLE
+    forget_after: int = FORGET_AFTER
 
     def expand(self, slices: Any) -> Any:
         """See the class."""
-        detectors = self.detectors
+        detectors, forget_after = self.detectors, self.forget_after
 
-        def make() -> Fold[EntityFold, Group]:
-            return ScoreFold(detectors)
+        def make() -> Fold[Entity, Group]:
+            return ScoreFold(detectors, forget_after)
 
-        return slices | FoldByKey("score", make, ("candidates", "counts"), self.followers)
+        tags = ("candidates", "late", "counts")
+        return slices | FoldByKey("score", make, tags, 0, 2, self.course)

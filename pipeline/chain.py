@@ -1,0 +1,217 @@
+"""Run the graph once for each step of a run, each from the state that the one before left."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b, sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import apache_beam as beam
+import maxminddb
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
+
+from pipeline import snapshot
+from pipeline.accounting import run_document
+from pipeline.errors import UsageError
+from pipeline.files import read_json, write_json, write_whole
+from pipeline.job import Job
+from pipeline.ledger import RUN, SEEN, SNAPSHOT, Entry, Ledger
+from pipeline.options import RunSettings
+from pipeline.progress import Progress
+from pipeline.runners import is_embedded
+from pipeline.seen import Seen, day_of
+from pipeline.sinks import ACCOUNT, STATE
+from pipeline.sources import Listing, lists
+from pipeline.steps import Step
+from schemas.counts import HELD
+from schemas.rule import Rule
+from schemas.text import written
+from transforms.entity import DAY
+from transforms.firing import Course
+from transforms.objects import Extent, ReadObjects
+
+_NAMES: Final = 100
+"""Most names of a kind that run.json tells of what was passed over."""
+
+
+@dataclass
+class Chain:
+    """A run: its steps, and what they have in common."""
+
+    settings: RunSettings
+    options: PipelineOptions
+    rules: tuple[Rule, ...]
+    listing: Listing
+    steps: list[Step]
+    ledger: Ledger
+    entry: Entry
+    """What was there before the first of the steps."""
+    seen: Seen | None = None
+    """The memory of an incremental run."""
+
+    def run(self, journal: Path) -> None:
+        """Do what is left to do. A step that fails leaves what the steps before it left."""
+        left = [step for step in self.steps if step.name not in self.entry.steps]
+        began, read = time.monotonic(), list[str]()
+        with Progress(journal, sum(len(step.names) for step in left)) as progress:
+            for number, step in enumerate(left, start=1):
+                if len(left) > 1:
+                    progress.label = f"step {step.name}, {number} of {len(left)}: "
+                read += step.names
+                with self.ledger.step() as folder:
+                    self._execute(step, folder, journal)
+                    self._conclude(step, folder, read, time.monotonic() - began, step is left[-1])
+
+    def _execute(self, step: Step, folder: Path, journal: Path) -> None:
+        settings, embedded = self.settings, is_embedded(self.options)
+        until = None if settings.snapshot_out else settings.until  # later events stay pending
+        database = settings.geoip_database
+        job = Job(
+            read=ReadObjects(
+                identity=settings.identity,
+                geoip_database=str(database) if database else None,
+                extent=Extent(settings.start, until, self.entry.now),
+                arrivals=settings.arrivals,
+                journal=str(journal) if embedded else None,
+                give_up=embedded,
+            ),
+            rules=self.rules,
+            output=folder,
+            course=Course(self.entry.horizon, step.until, self._keeps(step)),
+            forget_after=settings.forget_after * DAY,
+            snapshot=self._state_before(),
+            spread=self.options.view_as(DirectOptions).direct_num_workers != 1 or not embedded,
+        )
+        pipeline = beam.Pipeline(options=self.options)
+        job.build(pipeline, list(lists(step.names)))
+        pipeline.run().wait_until_finish()
+
+    def _keeps(self, step: Step) -> bool:
+        last = step is self.steps[-1]
+        return not last or self.settings.incremental or self.settings.snapshot_out is not None
+
+    def _state_before(self) -> Path | None:
+        if self.entry.steps:
+            return self.ledger.output / SNAPSHOT
+        return self.settings.snapshot_in
+
+    def _conclude(
+        self, step: Step, folder: Path, read: Sequence[str], elapsed: float, last: bool
+    ) -> None:
+        """Make what a step wrote a part of the run."""
+        account = read_json(folder / ACCOUNT)
+        digest = digest_of(step.names)
+        entry = self.entry.after(step.name, digest, len(step.names), account, step.until)
+        entry.finished = last and not self.settings.incremental
+        if self._keeps(step):
+            assert step.until is not None
+            state = folder / STATE
+            state.mkdir(exist_ok=True)
+            held = {name: n for name, n in entry.counts.items() if name.startswith(HELD)}
+            told = detectors_of(self.settings, self.rules)
+            snapshot.seal(state, step.until, told, self.rules, held)
+            state.rename(folder / SNAPSHOT)
+        document = run_document(self._header(entry), entry.counts, entry.firings, self.rules)
+        document["metrics"]["seconds"] = round(elapsed, 3)
+        document["metrics"]["steps"] = len(entry.steps)
+        write_json(folder / RUN, document)
+        if self.seen is not None:
+            self.seen.note(read, self.listing.names, day_of(self.entry.now))
+            write_whole(folder / SEEN, [self.seen.encode()])
+        self.ledger.commit(entry)
+        self.entry = entry
+
+    def _header(self, entry: Entry) -> dict[str, Any]:
+        """What run.json says that the graph does not know."""
+        skipped = sorted(self.listing.skipped.items())
+        return {
+            "started": entry.started,
+            "carried_in": entry.carried_in,
+            "horizon": entry.horizon if self._keeps(self.steps[-1]) else None,
+            "listing": {
+                "listed": entry.listed,
+                "skipped": {reason: len(names) for reason, names in skipped},
+                "passed_over": {
+                    reason: [written(name) for name in sorted(names)[:_NAMES]]
+                    for reason, names in skipped
+                },
+            },
+            "configuration": {
+                **self.settings.document(),
+                "geoip_sha256": checksum(self.settings.geoip_database),
+                "rules_applied": [_told(rule) for rule in self.rules],
+            },
+            "versions": {
+                "raretrail": version("raretrail"),
+                "apache-beam": beam.__version__,
+                "python": platform.python_version(),
+            },
+        }
+
+
+def _told(rule: Rule) -> dict[str, Any]:
+    return {
+        "uuid": rule.uuid,
+        "id": rule.id,
+        "name": rule.name,
+        "counts": rule.detector.name,
+        "version": rule.version,
+        "threshold": rule.threshold,
+        "max_alerts": rule.max_alerts,
+        "detector": rule.detector.fingerprint(),
+    }
+
+
+def checksum(path: Path | None) -> str | None:
+    """SHA-256 of a file, in hex."""
+    return sha256(path.read_bytes()).hexdigest() if path else None
+
+
+def detectors_of(settings: RunSettings, rules: Sequence[Rule]) -> dict[str, dict[str, Any]]:
+    """The detectors as a snapshot of this run tells them."""
+    kind = None
+    if settings.geoip_database:
+        with maxminddb.open_database(settings.geoip_database) as database:
+            kind = database.metadata().database_type
+    return snapshot.fingerprints(rules, settings.identity, kind)
+
+
+def command_of(settings: RunSettings, rules: Sequence[Rule]) -> dict[str, Any]:
+    """What must be the same for a run to go on where another stopped."""
+    told = settings.document()
+    same = ("inputs", "identity", "from", "until", "step", "incremental", "as_live", "snapshot_in")
+    return {
+        **{key: told[key] for key in same},
+        "snapshot_out": told["snapshot_out"],
+        "forget_after": told["forget_after"],
+        "geoip_sha256": checksum(settings.geoip_database),
+        "rules": {rule.uuid: digest_of([repr(rule)]) for rule in rules},
+    }
+
+
+def check_goes_on(entry: Entry, command: Mapping[str, Any], steps: Sequence[Step]) -> None:
+    """Make sure that a run can go on. Raises UsageError that names what differs."""
+    for key in command:
+        if entry.command.get(key) != command[key]:
+            raise UsageError(
+                f"--output: it holds an unfinished run of another command, whose {key} is "
+                f"{entry.command.get(key)!r}, not {command[key]!r}; repeat it or name a new folder"
+            )
+    now = {step.name: digest_of(step.names) for step in steps}
+    for name, digest in entry.steps.items():
+        if now.get(name) != digest:
+            raise UsageError(
+                f"--output: the objects of step {name} have changed since it was done; "
+                "name a new folder"
+            )
+
+
+def digest_of(names: Sequence[str]) -> str:
+    """A digest of names, in any order."""
+    joined = "\0".join(sorted(names)).encode(errors="surrogateescape")
+    return blake2b(joined, digest_size=16).hexdigest()

@@ -1,0 +1,211 @@
+"""Snapshots: the state of all keyed steps at a horizon, in a folder that is whole or not there.
+
+manifest.json    horizon, detectors, and each file with its size and checksum
+STEP/*.avro      SavedState records: score, weigh, select
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any, Final
+
+import apache_beam as beam
+import msgspec
+
+from pipeline.errors import UsageError
+from pipeline.files import read_json, write_json
+from schemas.codec import Codec
+from schemas.rule import Rule, detectors
+from schemas.state import ENTITY_STATE, RULE_STATE, SAVED_STATE, SCOPE_STATE, SavedState
+from schemas.words import iso
+from transforms.firing import last_firing, time_of
+
+FORMAT: Final = 0
+"""Version of the folder; the records in it carry their own."""
+STEPS: Final[dict[str, Codec[Any]]] = {
+    "score": ENTITY_STATE,
+    "weigh": SCOPE_STATE,
+    "select": RULE_STATE,
+}
+_MANIFEST: Final = "manifest.json"
+
+
+class FileEntry(msgspec.Struct, frozen=True):
+    """A file of a snapshot."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a snapshot says of itself."""
+
+    format: int
+    horizon: str
+    """T of the last firing that was done."""
+    schemas: dict[str, str]
+    """Step → fingerprint of the schema of its states."""
+    detectors: dict[str, dict[str, Any]]
+    """Name → all that makes it what it is."""
+    rules: dict[str, str]
+    """uuid → id of those whose waiting lists are there."""
+    held: dict[str, int]
+    """Counts of what is remembered."""
+    files: list[FileEntry]
+
+    @property
+    def firing(self) -> int:
+        """The horizon by number."""
+        return last_firing(round(datetime.fromisoformat(self.horizon).timestamp() * 1000))
+
+
+def fingerprints(
+    rules: Sequence[Rule], identity: str, database: str | None
+) -> dict[str, dict[str, Any]]:
+    """By a detector's name all that its state depends on; `database` is the kind of the cities'."""
+    told = {}
+    for detector in detectors(rules):
+        fields = (detector.by_field, *detector.partition_fields)
+        cities = any(name.startswith("source.geo.") for name in fields)
+        told[detector.name] = {
+            **detector.fingerprint(),
+            "identity": identity,
+            "city_database": database if cities else None,
+        }
+    return told
+
+
+def seal(
+    folder: Path,
+    horizon: int,
+    told: Mapping[str, dict[str, Any]],
+    rules: Sequence[Rule],
+    held: Mapping[str, int],
+) -> None:
+    """Make a folder of state files a snapshot, by writing its manifest."""
+    files = []
+    for path in sorted(folder.glob("*/*.avro")):
+        with path.open("rb") as file:
+            digest = file_digest(file, "sha256").hexdigest()
+            os.fsync(file.fileno())
+        files.append(FileEntry(str(path.relative_to(folder)), path.stat().st_size, digest))
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = Manifest(
+        format=FORMAT,
+        horizon=iso(time_of(horizon)),
+        schemas={step: codec.fingerprint for step, codec in STEPS.items()},
+        detectors=dict(told),
+        rules={rule.uuid: rule.id for rule in rules},
+        held=dict(held),
+        files=files,
+    )
+    write_json(folder / _MANIFEST, msgspec.to_builtins(manifest))
+
+
+def open_snapshot(folder: Path, flag: str) -> Manifest:
+    """The manifest of a snapshot that is whole. Raises UsageError that says what is wrong."""
+
+    def refuse(fault: str) -> UsageError:
+        return UsageError(f"{flag} {folder}: {fault}")
+
+    if not folder.is_dir():
+        raise refuse("no such folder; name one that --snapshot_out wrote")
+    try:
+        document = read_json(folder / _MANIFEST)
+        found = document.get("format") if isinstance(document, dict) else None
+        if found != FORMAT:
+            raise refuse(f"it has format {found}, this version reads {FORMAT}; make it anew")
+        manifest = msgspec.convert(document, Manifest)
+    except FileNotFoundError:
+        raise refuse("no snapshot (it has no manifest.json); name one that is whole") from None
+    except (OSError, msgspec.MsgspecError) as error:
+        raise refuse(f"its manifest.json cannot be read ({error}); make it anew") from None
+    for step, codec in STEPS.items():
+        if manifest.schemas.get(step) != codec.fingerprint:
+            raise refuse(f"the state of its step {step} is of another version; make it anew")
+    for entry in manifest.files:
+        path = folder / entry.name
+        try:
+            with path.open("rb") as file:
+                sound = file_digest(file, "sha256").hexdigest() == entry.sha256
+        except OSError as error:
+            raise refuse(f"{entry.name} cannot be read ({error.strerror}); make it anew") from None
+        if not sound:
+            size = path.stat().st_size
+            fault = f"has {size:,} of {entry.bytes:,} bytes" if size != entry.bytes else "changed"
+            raise refuse(f"{entry.name} is damaged ({fault}); make it anew")
+    return manifest
+
+
+def check_fits(
+    manifest: Manifest, told: Mapping[str, dict[str, Any]], flag: str
+) -> tuple[str, ...]:
+    """Make sure that detectors can go on with a snapshot; what to tell of those that are new.
+
+    Raises UsageError that names what differs.
+    """
+    for name, before in manifest.detectors.items():
+        now = told.get(name)
+        if now is None:
+            hint = " (it needs --geoip_database)" if before.get("city_database") else ""
+            fault = f"it holds the detector {name}, which this run does not have{hint}"
+            raise UsageError(f"{flag}: {fault}; its state would be lost")
+        for key in sorted({*before, *now}):
+            if before.get(key) != now.get(key):
+                fault = f"its detector {name} has {key} {before.get(key)!r}, not {now.get(key)!r}"
+                raise UsageError(f"{flag}: {fault}; start without the snapshot, or change it back")
+    return tuple(
+        f"The detector {name} is not in the snapshot: it starts without a history."
+        for name in told
+        if name not in manifest.detectors
+    )
+
+
+@dataclass(eq=False)
+class ReadState(beam.PTransform):  # type: ignore[misc]
+    """Pipeline → KV[key, saved state] of one step of a snapshot, stamped with the beginning."""
+
+    folder: Path
+    step: str
+
+    def expand(self, pipeline: Any) -> Any:
+        """See the class."""
+        manifest = msgspec.convert(read_json(self.folder / _MANIFEST), Manifest)
+        names = [entry.name for entry in manifest.files if entry.name.startswith(f"{self.step}/")]
+        files = beam.Create([str(self.folder / name) for name in names], reshuffle=False)
+        return pipeline | files | "Read" >> beam.FlatMap(_pairs)
+
+
+def _pairs(name: str) -> Iterator[tuple[bytes, bytes]]:
+    for saved in saved_states(Path(name)):
+        yield saved.key, saved.state
+
+
+def saved_states(path: Path) -> Iterator[SavedState]:
+    """The states in one file of a snapshot."""
+    with path.open("rb") as file:
+        yield from SAVED_STATE.records(file)
+
+
+def publish(new: Path, place: Path) -> None:
+    """Put a snapshot where another may be. Whoever looks finds the one or the other, whole: the
+    manifest is replaced at once, files have names of their content. May be done again.
+    """
+    if (new / _MANIFEST).exists():
+        for path in sorted(new.glob("*/*.avro")):
+            target = place / path.relative_to(new)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, target)
+        place.mkdir(parents=True, exist_ok=True)
+        (new / _MANIFEST).replace(place / _MANIFEST)
+    listed = {entry["name"] for entry in read_json(place / _MANIFEST)["files"]}
+    for path in place.glob("*/*"):
+        if str(path.relative_to(place)) not in listed:
+            path.unlink()

@@ -1,0 +1,64 @@
+"""What came too late to be learned: kept beside the anomalies, so that nothing is lost."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from schemas.codec import Codec
+from schemas.event import SLICE_MS
+from schemas.slice import Cell, number_of
+
+
+class TooLate(msgspec.Struct, frozen=True, kw_only=True):
+    """One (entity, action, slice) that became known after its slice had been learned."""
+
+    detector: str
+    """Key of the detector."""
+    scope: str
+    entity: dict[str, str]
+    """Partition field to value."""
+    action: str
+    slice_start: int
+    """Milliseconds since the epoch, as the other times."""
+    slice_end: int
+    known_at: int
+    """T of the firing at which it became known."""
+    judged: bool
+    """It was new to the entity, so it was judged all the same."""
+    count: int
+    """Number of distinct events."""
+    count_exact: bool
+    cell: Cell
+
+
+def too_late(
+    *,
+    detector: str,
+    scope: str,
+    entity: dict[str, str],
+    action: str,
+    slice_: int,
+    cell: Cell,
+    known_at: int,
+    judged: bool,
+) -> TooLate:
+    """The record of a cell."""
+    count, exact = number_of(cell.ids)
+    return TooLate(
+        detector=detector,
+        scope=scope,
+        entity=entity,
+        action=action,
+        slice_start=slice_ * SLICE_MS,
+        slice_end=(slice_ + 1) * SLICE_MS,
+        known_at=known_at,
+        judged=judged,
+        count=count,
+        count_exact=exact,
+        cell=cell,
+    )
+
+
+TOO_LATE: Final = Codec("toolate", TooLate)

@@ -1,0 +1,184 @@
+"""What is remembered of one entity: its history, and the slices that are not part of it yet."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Final
+
+from schemas.entity import EntityKey, decode_key
+from schemas.event import SLICE_MS
+from schemas.rule import Detector
+from schemas.slice import Cell, merge
+from schemas.slices import Group, events_of, opened
+from schemas.state import ENTITY_STATE, EntityState, HeldSlice
+from transforms.firing import WINDOW
+from transforms.history import History, Table
+from transforms.rarity import SCORERS, Scorer
+
+DAY: Final = 24 * 3_600_000 // SLICE_MS
+"""Slices of a day."""
+STRAYS: Final = 90 * DAY
+"""Firings for which an action is remembered that came too late to be learned."""
+
+
+@dataclass
+class Entity:
+    """State of one entity."""
+
+    key: EntityKey
+    detector: Detector
+    scorer: Scorer
+    forget_after: int
+    """Slices after which an entity of which nothing new was learned leaves."""
+    history: History = field(default_factory=History)
+    pending: dict[int, Group] = field(default_factory=dict)
+    """Slices that are known and not yet learned."""
+    strays: dict[str, int] = field(default_factory=dict)
+    """Actions that came too late to be learned → the last firing that saw them."""
+    full_day: int = -1
+    """Last day on which there was no room for an action."""
+    counts: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """Partition field to value."""
+        return dict(zip(self.detector.partition_fields, self.key.entity, strict=True))
+
+    def merge(self, groups: list[Group]) -> dict[int, list[str]]:
+        """Put groups with what is pending; the actions of each slice that were not there before."""
+        new: dict[int, list[str]] = {}
+        for group in groups:
+            pending = self.pending.get(group.slice)
+            if pending is None:
+                fresh = list(group.cells)
+                self.pending[group.slice] = group
+            else:
+                fresh = [action for action in group.cells if action not in pending.cells]
+                pending.absorb(group)
+            new.setdefault(group.slice, []).extend(fresh)
+            self.counts["cells"] += len(fresh)
+        return new
+
+    def settle(self, until: int) -> Iterator[tuple[int, Cell, int]]:
+        """Learn the slices up to `until` and let them go; see `learn` for what it says."""
+        for slice_ in sorted([slice_ for slice_ in self.pending if slice_ <= until]):
+            group = self.pending.pop(slice_)
+            self.counts["distinct_events"] += sum(map(events_of, group.cells.values()))
+            if self.scorer.settles:
+                yield from self.learn(group)
+
+    def learn(self, group: Group) -> Iterator[tuple[int, Cell, int]]:
+        """Learn one slice. (slice, cells in one, their number) of actions that there is no room
+        for, the first time on a day.
+        """
+        refused = self.history.learn(group.slice, group.cells, *group.places_and_tools())
+        if not refused:
+            return
+        self.counts["overflow"] += len(refused)
+        day = group.slice // DAY
+        if day > self.full_day:
+            self.full_day = day
+            yield group.slice, together(group, refused), len(refused)
+
+    @property
+    def leaves(self) -> int | None:
+        """The first firing more than `forget_after` after the end of the last learned slice; of
+        an entity of which only strays are known, the one that forgets them.
+        """
+        if self.history.since >= 0:
+            return self.history.latest + self.forget_after + 1
+        return max(self.strays.values()) + STRAYS + 1 if self.strays else None
+
+    def forget(self, firing: int, new: Collection[int]) -> None:
+        """Leave whole if it is time to and nothing is pending but the slices in `new`, of which
+        this firing is the first to know; let go of strays that are too old.
+        """
+        if self.strays:
+            self.strays = {a: seen for a, seen in self.strays.items() if firing - seen <= STRAYS}
+        leaves = self.leaves
+        if self.history.since < 0 or leaves is None or firing < leaves:
+            return
+        if all(slice_ in new for slice_ in self.pending):
+            self.history, self.strays, self.full_day = History(), {}, -1
+            self.counts["forgotten"] += 1
+
+    @property
+    def due(self) -> int | None:
+        """The next settlement."""
+        return min(self.pending) + WINDOW if self.pending else None
+
+    def save(self, later: Mapping[int, list[Group]], done: int) -> bytes | None:
+        """The state as bytes, None if nothing is known of the entity."""
+        if self.history.since < 0 and not (self.pending or self.strays or later):
+            return None
+        held = [_held(group, group.firing, True) for _, group in sorted(self.pending.items())]
+        held += [_held(g, firing, False) for firing in sorted(later) for g in later[firing]]
+        history = self.history
+        actions = history.actions.values()
+        actions.mass = history.masses_kept
+        return ENTITY_STATE.encode(
+            EntityState(
+                done=done,
+                since=history.since,
+                latest=history.latest,
+                buckets=history.buckets,
+                total=history.sum_kept,
+                hours=history.hours.tolist(),
+                actions=actions,
+                places=history.places.values(),
+                tools=history.tools.values(),
+                held=held,
+                strays=dict(sorted(self.strays.items())),
+                full_day=self.full_day,
+            )
+        )
+
+
+def entity(key: bytes, detectors: Mapping[str, Detector], forget_after: int) -> Entity:
+    """An entity of which nothing is known."""
+    name = decode_key(key)
+    detector = detectors[name.detector]
+    return Entity(name, detector, SCORERS[detector.scorer], forget_after)
+
+
+def restore(found: Entity, data: bytes) -> tuple[Entity, list[tuple[int, Group]], int]:
+    """What was saved of an entity: its state, what is not due yet, the last firing done."""
+    state = ENTITY_STATE.decode(data)
+    history = found.history
+    history.since, history.latest, history.buckets = state.since, state.latest, state.buckets
+    history.hours = array("H", state.hours)
+    history.actions = Table.of(state.actions)
+    history.places = Table.of(state.places)
+    history.tools = Table.of(state.tools)
+    history.restore(state.actions.mass, state.total)
+    found.strays, found.full_day = state.strays, state.full_day
+    later = []
+    for held in state.held:
+        group = Group(held.slice, held.firing)
+        group.cells, group.delivered = dict(held.cells), held.delivered
+        group.candidates = held.candidates
+        if held.known:
+            found.pending[held.slice] = group
+        else:
+            later.append((held.firing, group))
+    return found, later, state.done
+
+
+def together(group: Group, actions: list[str]) -> Cell:
+    """The cells of some actions as one."""
+    return reduce(merge, (opened(group.cells[action]) for action in actions))
+
+
+def _held(group: Group, firing: int, known: bool) -> HeldSlice:
+    return HeldSlice(
+        slice=group.slice,
+        firing=firing,
+        known=known,
+        delivered=group.delivered,
+        candidates=group.candidates,
+        cells={action: opened(group.cells[action]) for action in sorted(group.cells)},
+    )
