@@ -104,7 +104,7 @@ class Chain:
         self, step: Step, folder: Path, read: Sequence[str], elapsed: float, last: bool
     ) -> None:
         """Make what a step wrote a part of the run."""
-        account = read_json(folder / ACCOUNT)
+        account = _account(folder / ACCOUNT)
         digest = digest_of(step.names)
         entry = self.entry.after(step.name, digest, len(step.names), account, step.until)
         entry.finished = last and not self.settings.incremental
@@ -152,6 +152,11 @@ class Chain:
                 "python": platform.python_version(),
             },
         }
+
+
+def _account(path: Path) -> Any:
+    """What a graph counted; one that had nothing to do wrote nothing."""
+    return read_json(path) if path.exists() else {"counts": {}, "firings": []}
 
 
 def _told(rule: Rule) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,21 +50,22 @@ class Job:
             ("DeadLetters", DEAD_LETTER, judged.dead),
         ):
             records | f"Write{name}" >> WriteRecords(self.output, codec)
-        counts = judged.counts | "Counts" >> beam.Flatten()
-        (counts, judged.selections) | "WriteAccount" >> WriteAccount(self.output, self.rules)
+        ids = {rule.uuid: rule.id for rule in self.rules}
+        (*judged.counts, judged.selections) | "WriteAccount" >> WriteAccount(self.output, ids)
         if self.course.keep:
             judged.state | "WriteState" >> WriteState(self.output)
 
     def judge(self, objects: Any) -> Judged:
         """Lists of names → what came of them: the same for a bounded and an unbounded run."""
         counted, course = tuple(detectors(self.rules)), self.course
+        saved = self._saved(objects.pipeline)
         read = objects | "ReadObjects" >> self.read
         sliced = read.batches | "CountSlices" >> CountSlices(counted)
-        slices = self._with_saved("score", sliced.slices)
+        slices = saved("score", sliced.slices)
         scored = slices | "ScoreRarity" >> ScoreRarity(counted, course, self.forget_after)
-        candidates = self._with_saved("weigh", scored.candidates)
+        candidates = saved("weigh", scored.candidates)
         weighed = candidates | "WeighPeers" >> WeighPeers(self.rules, course)
-        alertable = self._with_saved("select", weighed.alertable)
+        alertable = saved("select", weighed.alertable)
         selected = alertable | "SelectAlerts" >> SelectAlerts(self.rules, course)
         return Judged(
             alerts=selected.selections | "DescribeAlerts" >> DescribeAlerts(self.rules),
@@ -76,12 +77,12 @@ class Job:
             state={"score": scored.state, "weigh": weighed.state, "select": selected.state},
         )
 
-    def _with_saved(self, step: str, elements: Any) -> Any:
-        """A keyed step's elements, and the state that an earlier run left for it."""
+    def _saved(self, pipeline: beam.Pipeline) -> Callable[[str, Any], Any]:
+        """What adds to a keyed step's elements the state that an earlier run left for it."""
         if self.snapshot is None:
-            return elements
-        saved = elements.pipeline | f"Load_{step}" >> ReadState(self.snapshot, step)
-        return (elements, saved) | f"With_{step}" >> beam.Flatten()
+            return lambda step, elements: elements
+        state = pipeline | "LoadState" >> ReadState(self.snapshot)
+        return lambda step, elements: (elements, state[step]) | f"With_{step}" >> beam.Flatten()
 
 
 @dataclass(frozen=True)

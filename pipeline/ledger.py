@@ -109,7 +109,9 @@ class Ledger:
     def commit(self, entry: Entry) -> None:
         """Make what a step wrote, and the entry after it, a part of OUT."""
         before = self.entry.alerts_bytes if self.entry else 0
-        entry.alerts_bytes = before + (self._next / ALERTS).stat().st_size
+        alerts = self._next / ALERTS
+        alerts.touch()  # a step without any writes none
+        entry.alerts_bytes = before + alerts.stat().st_size
         write_json(self._next / _LEDGER, msgspec.to_builtins(entry))
         _sync(self._next)
         self._next.rename(self._done)

@@ -16,7 +16,6 @@ from pipeline.accounting import firing_document
 from pipeline.files import UNFINISHED, write_json, write_whole
 from schemas.codec import Codec
 from schemas.counts import ROW, add_up
-from schemas.rule import Rule
 from schemas.selection import SELECTION
 from schemas.state import SAVED_STATE, SavedState
 from transforms.describe import Described
@@ -30,7 +29,7 @@ STATE: Final = "state"
 
 @dataclass(eq=False)
 class WriteAlerts(beam.PTransform):  # type: ignore[misc]
-    """(firing, rule uuid, JSON lines) → alerts.ndjson by (firing, rule, rank), also if empty.
+    """(firing, rule uuid, JSON lines) → alerts.ndjson by (firing, rule, rank), if there are any.
 
     One file in one piece, written again from the beginning by a retried bundle.
     """
@@ -44,8 +43,12 @@ class WriteAlerts(beam.PTransform):  # type: ignore[misc]
         def write(_: None, alerts: Iterable[Described]) -> None:
             write_whole(path, (line + b"\n" for _, _, lines in sorted(alerts) for line in lines))
 
-        once = described.pipeline | beam.Create([None])
-        return once | "Write" >> beam.Map(write, beam.pvalue.AsIter(described))
+        return described | _together() | "Write" >> beam.MapTuple(write)
+
+
+def _together() -> beam.PTransform:
+    """All elements as one, so that one file can hold them."""
+    return beam.WithKeys(None) | beam.GroupByKey()
 
 
 @dataclass(eq=False)
@@ -75,16 +78,10 @@ class WriteState(beam.PTransform):  # type: ignore[misc]
     def expand(self, states: Mapping[str, Any]) -> None:
         """See the class."""
         for step, pairs in states.items():
-            sink = _WriteAvro(self.output / STATE / step, SAVED_STATE)
-            encoded = pairs | f"Encode_{step}" >> beam.MapTuple(_saved)
-            encoded | f"Write_{step}" >> beam.ParDo(sink)
+            pairs | f"Write_{step}" >> beam.ParDo(_WriteState(self.output / STATE / step))
 
 
-def _saved(key: bytes, state: bytes) -> bytes:
-    return SAVED_STATE.encode(SavedState(key, state))
-
-
-class _WriteAvro(beam.DoFn):  # type: ignore[misc]
+class _Avro(beam.DoFn):  # type: ignore[misc]
     def __init__(self, folder: Path, codec: Codec[Any]) -> None:
         self._folder, self._codec = folder, codec
         self._writer: Writer | None = None
@@ -93,7 +90,7 @@ class _WriteAvro(beam.DoFn):  # type: ignore[misc]
         self._writer = None
         self._digest = blake2b(digest_size=12)
 
-    def process(self, data: bytes) -> None:
+    def _write(self, data: bytes) -> None:
         if self._writer is None:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._unfinished = self._folder / f"{uuid4().hex}{UNFINISHED}"
@@ -110,6 +107,19 @@ class _WriteAvro(beam.DoFn):  # type: ignore[misc]
         self._unfinished.replace(self._folder / f"{self._digest.hexdigest()}.avro")
 
 
+class _WriteAvro(_Avro):
+    def process(self, data: bytes) -> None:
+        self._write(data)
+
+
+class _WriteState(_Avro):
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, SAVED_STATE)
+
+    def process(self, pair: tuple[bytes, bytes]) -> None:
+        self._write(SAVED_STATE.encode(SavedState(*pair)))
+
+
 @dataclass(eq=False)
 class WriteAccount(beam.PTransform):  # type: ignore[misc]
     """(rows of counts, selections) → account.json: the counts of the run and its firings.
@@ -118,30 +128,29 @@ class WriteAccount(beam.PTransform):  # type: ignore[misc]
     """
 
     output: Path
-    rules: tuple[Rule, ...]
+    rules: Mapping[str, str]
+    """uuid → id."""
 
     def expand(self, inputs: tuple[Any, Any]) -> Any:
         """See the class."""
-        rows, selections = inputs
-        path, ids = self.output / ACCOUNT, {rule.uuid: rule.id for rule in self.rules}
-        totals = (
-            rows
-            | "ByUnit" >> beam.Map(_by_unit)
-            | "OneOfEach" >> beam.GroupByKey()
-            | "LastWins" >> beam.MapTuple(lambda _, counts: list(counts)[-1])
-            | "AddUp" >> beam.CombineGlobally(add_up)
-        )
+        path, ids = self.output / ACCOUNT, self.rules
 
-        def write(_: None, counts: dict[str, int], firings: Iterable[bytes]) -> None:
-            chosen = sorted(map(SELECTION.decode, firings), key=lambda s: (s.firing, s.rule_id))
-            told = [firing_document(one, ids[one.rule_id]) for one in chosen]
-            write_json(path, {"counts": counts, "firings": told})
+        def write(_: None, said: Iterable[bytes]) -> None:
+            write_json(path, account(said, ids))
 
-        once = rows.pipeline | beam.Create([None])
-        side = beam.pvalue.AsSingleton(totals), beam.pvalue.AsIter(selections)
-        return once | "Write" >> beam.Map(write, *side)
+        return inputs | beam.Flatten() | _together() | "Write" >> beam.MapTuple(write)
 
 
-def _by_unit(data: bytes) -> tuple[str, dict[str, int]]:
-    row = ROW.decode(data)
-    return row.unit, row.counts
+def account(said: Iterable[bytes], rules: Mapping[str, str]) -> dict[str, Any]:
+    """The account of one graph from its rows and selections, which come in any order."""
+    units: dict[str, dict[str, int]] = {}
+    chosen = []
+    for data in said:
+        if ROW.wrote(data):
+            row = ROW.decode(data)
+            units[row.unit] = row.counts
+        else:
+            chosen.append(SELECTION.decode(data))
+    chosen.sort(key=lambda one: (one.firing, one.rule_id))
+    firings = [firing_document(one, rules[one.rule_id]) for one in chosen]
+    return {"counts": add_up(units.values()), "firings": firings}

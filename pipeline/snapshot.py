@@ -170,22 +170,26 @@ def check_fits(
 
 @dataclass(eq=False)
 class ReadState(beam.PTransform):  # type: ignore[misc]
-    """Pipeline → KV[key, saved state] of one step of a snapshot, stamped with the beginning."""
+    """Pipeline → by step: KV[key, saved state], stamped with the beginning."""
 
     folder: Path
-    step: str
 
     def expand(self, pipeline: Any) -> Any:
         """See the class."""
+        names = [(step, str(self.folder / name)) for step, name in self._files()]
+        files = beam.Create(names, reshuffle=False)
+        return pipeline | files | "Read" >> beam.ParDo(_ReadState()).with_outputs(*STEPS)
+
+    def _files(self) -> list[tuple[str, str]]:
         manifest = msgspec.convert(read_json(self.folder / _MANIFEST), Manifest)
-        names = [entry.name for entry in manifest.files if entry.name.startswith(f"{self.step}/")]
-        files = beam.Create([str(self.folder / name) for name in names], reshuffle=False)
-        return pipeline | files | "Read" >> beam.FlatMap(_pairs)
+        return [(entry.name.partition("/")[0], entry.name) for entry in manifest.files]
 
 
-def _pairs(name: str) -> Iterator[tuple[bytes, bytes]]:
-    for saved in saved_states(Path(name)):
-        yield saved.key, saved.state
+class _ReadState(beam.DoFn):  # type: ignore[misc]
+    def process(self, file: tuple[str, str]) -> Iterator[Any]:
+        step, name = file
+        for saved in saved_states(Path(name)):
+            yield beam.pvalue.TaggedOutput(step, (saved.key, saved.state))
 
 
 def saved_states(path: Path) -> Iterator[SavedState]:
