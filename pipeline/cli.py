@@ -15,6 +15,8 @@ _USAGE: Final = """\
 usage: raretrail COMMAND …
 
   run INPUT… --output OUT   find unusual API calls in CloudTrail logs
+  watch INPUT… --output OUT do so every 15 minutes with what is new
+  state show SNAPSHOT       what a snapshot remembers of users and cities
   simulate DIR              write a small organisation with labelled attacks
   version                   print the version
 
@@ -43,11 +45,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _run(argv: list[str]) -> int:
+def _quiet() -> None:
     logging.basicConfig(level=logging.ERROR)  # Beam warns of things that concern nobody here
+
+
+def _run(argv: list[str]) -> int:
+    _quiet()
     from pipeline.run import run  # noqa: PLC0415  Beam takes a second to import
 
     return run(argv)
+
+
+def _watch(argv: list[str]) -> int:
+    _quiet()
+    from pipeline.watch import watch  # noqa: PLC0415
+
+    return watch(argv)
+
+
+def _state(argv: list[str]) -> int:
+    _quiet()
+    from pipeline.state import command  # noqa: PLC0415
+
+    return command(argv)
 
 
 def _simulate(argv: list[str]) -> int:
@@ -65,6 +85,8 @@ def _version(argv: list[str]) -> int:
 
 _COMMANDS: Final[dict[str, Callable[[list[str]], int]]] = {
     "run": _run,
+    "watch": _watch,
+    "state": _state,
     "simulate": _simulate,
     "version": _version,
     "--version": _version,

@@ -20,7 +20,6 @@ from schemas.text import written
 from schemas.words import iso
 from transforms.identify import POLICIES
 
-_PROG: Final = "raretrail run"
 _SECRET: Final = re.compile(r"secret|token|password|credential|key|connection_string|oauth")
 _HIDDEN: Final = "(hidden)"
 
@@ -145,13 +144,13 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(message)
 
 
-def parse_run(argv: Sequence[str]) -> RunSettings:
+def parse_run(argv: Sequence[str], prog: str = "raretrail run") -> RunSettings:
     """The settings that a command line asks for. Raises UsageError of one line."""
-    parser = _parser()
+    parser = _parser(prog)
     tokens = [underscored(token) for token in argv]
     options, rest = parser.parse_known_intermixed_args(tokens)
     if options.config:
-        given, _ = _parser(default=argparse.SUPPRESS).parse_known_intermixed_args(tokens)
+        given, _ = _parser(prog, default=argparse.SUPPRESS).parse_known_intermixed_args(tokens)
         known = {name for name, value in vars(given).items() if value != []}
         tokens = [*config_tokens(Path(options.config), parser, known), *tokens]
         options, rest = parser.parse_known_intermixed_args(tokens)
@@ -219,13 +218,13 @@ def _days(flag: str, text: str, other: str = "") -> int:
     return int(found[1])
 
 
-def _parser(default: str | None = None) -> _Parser:
+def _parser(prog: str, default: str | None = None) -> _Parser:
     """A parser of all options. Beam's are accepted, not listed.
 
     With argparse.SUPPRESS for a default, only what was given is found.
     """
     parser = _Parser(
-        prog=_PROG,
+        prog=prog,
         allow_abbrev=False,
         description="Find unusual API calls in CloudTrail logs.",
         epilog="Every option of Apache Beam is accepted too, such as --direct_num_workers 2. "

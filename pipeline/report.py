@@ -102,7 +102,8 @@ def _detector(
     cells = accounting["cells"].get(name, {"cells": 0, "distinct_events": 0})
     fields = ", ".join(detector["partition_fields"])
     yield f"Counted by {fields}"
-    known = f" with {state.get(name, {}).get('entities', 0):,} different values of these"
+    values = state.get(name, {}).get("entities", 0) + cells.get("forgotten", 0)
+    known = f" with {values:,} different values of these"
     yield _line(counted["counted"], "event", known)
     yield _line(cells["distinct_events"], "event", " if repetitions are left out, about")
     yield _line(cells["cells"], "", "times that one of them did an action in a quarter of an hour")

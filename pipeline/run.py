@@ -29,7 +29,7 @@ from pipeline.sources import Listing, find_objects
 from pipeline.steps import DAY_MS, LONG_DAYS, Step, cut, date_of, days_of, whole
 from schemas.rule import Rule, RuleError
 from schemas.text import one_line
-from transforms.firing import DELIVERY_DELAY_MS, last_firing
+from transforms.firing import DELIVERY_DELAY_MS, last_firing, time_of
 from transforms.locate import CityDatabaseError
 from transforms.locate import check as check_database
 from transforms.objects import Extent, TooManyDeadLetters
@@ -47,13 +47,18 @@ def run(argv: Sequence[str]) -> int:
     return run_settings(parse_run(argv), print_report)
 
 
-def run_settings(settings: RunSettings, report: Callable[[Path], int]) -> int:
-    """A run of which the command line was read; `report` tells what came of it."""
+def run_settings(
+    settings: RunSettings, report: Callable[[Path], int], now: int | None = None
+) -> int:
+    """A run of which the command line was read; `report` tells what came of it.
+
+    `now` is the only wall clock of a run: milliseconds since the epoch.
+    """
+    now = int(datetime.now(UTC).timestamp() * 1000) if now is None else now
     rules, notice = _rules(settings)
     options = prepare(settings.beam)
     if options.view_as(StandardOptions).runner == "BundleBasedDirectRunner":
         raise UsageError("--runner BundleBasedDirectRunner: a runner for tests; leave it out")
-    now = int(datetime.now(UTC).timestamp() * 1000)
     _check_free(settings)
     with tempfile.TemporaryDirectory(prefix="raretrail-") as scratch, ExitStack() as locks:
         extent = Extent(settings.start, settings.until, now)
@@ -200,8 +205,8 @@ def _incremental(
     settings: RunSettings, listing: Listing, seen: Seen, entry: Entry, now: int
 ) -> list[Step]:
     """What is new, up to the last firing for which everything should have been delivered."""
-    if entry.steps:
-        today = day_of(now)
+    if entry.horizon is not None:
+        today = day_of(time_of(entry.horizon))  # not the clock's: a run may have been stopped early
         for name in [name for name in listing.names if too_old(name, today)]:
             listing.skip(_OLD, name)
         listing.names = [name for name in listing.names if not too_old(name, today)]
