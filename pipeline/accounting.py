@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from schemas.counts import HELD, LATEST, nested
 from schemas.event import SLICE_MS
+from schemas.metrics import CATALOGUE, measured
 from schemas.rule import Rule, detectors
 from schemas.selection import Selection
 from schemas.words import iso
@@ -27,8 +28,8 @@ def run_document(
     """run.json: accounting, configuration, versions, firings, metrics.
 
     `header`: what the graph does not know (configuration, versions, listing, the counts of what
-    was carried in from a snapshot, the horizon if it was given); `counts` and `firings`: of all
-    the graphs that the run was made of.
+    was carried in from a snapshot, the horizon if it was given, metrics of its own); `counts` and
+    `firings`: of all the graphs that the run was made of.
     """
     of = {rule.id: [one for one in firings if one["rule"] == rule.id] for rule in rules}
     tree = nested(counts)
@@ -55,16 +56,24 @@ def run_document(
         "versions": header["versions"],
         "started": header["started"],
         "firings": list(firings),
-        "metrics": {
-            "rules": {
-                rule: _rule_metrics(tree.get("anomalies", {}).get(rule, 0), mine)
-                for rule, mine in of.items()
-            },
-            "state": {name: held.get(name, {}) for name in names},
-            "largest_entity": tree.get(LATEST[:-1], {}).get("largest", {}),
-            "horizon": _horizon(header.get("horizon"), counts.get(f"{LATEST}slice")),
-        },
+        "metrics": _metrics(counts, names, list(of), header),
     }
+
+
+def _metrics(
+    counts: Mapping[str, int],
+    names: Sequence[str],
+    rules: Sequence[str],
+    header: Mapping[str, Any],
+) -> dict[str, Any]:
+    """All metrics of the catalogue that can be told, and the horizon that they were taken at."""
+    told = measured(counts)
+    for metric in CATALOGUE:
+        labels = {"detector": names, "rule": rules}.get(metric.per, ())
+        if metric.sources and metric.per:
+            told[metric.name] = dict.fromkeys(labels, 0) | told[metric.name]
+    horizon = _horizon(header.get("horizon"), counts.get(f"{LATEST}slice"))
+    return {**told, **header.get("metrics", {}), "horizon": horizon}
 
 
 def _accounting(listing: Mapping[str, Any], tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,15 +149,6 @@ def unclosed(accounting: Mapping[str, Any], names: Sequence[str]) -> list[str]:
             total(rule, "alerts", "suppressed", "expired", "waiting"),
         )
     return gaps
-
-
-def _rule_metrics(anomalies: int, firings: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    return {
-        "anomalies": anomalies,
-        "firings_with_alerts": sum(bool(one["alerts"]) for one in firings),
-        "firings_cut": sum(bool(one["cut"]["number"]) for one in firings),
-        **_chosen(firings),
-    }
 
 
 def _chosen(firings: Sequence[Mapping[str, Any]]) -> dict[str, int]:

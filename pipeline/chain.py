@@ -32,7 +32,7 @@ from schemas.counts import HELD
 from schemas.rule import Rule
 from schemas.text import written
 from transforms.entity import DAY
-from transforms.firing import Course
+from transforms.firing import Course, time_of
 from transforms.objects import Extent, ReadObjects
 
 _NAMES: Final = 100
@@ -116,15 +116,23 @@ class Chain:
             told = detectors_of(self.settings, self.rules)
             snapshot.seal(state, step.until, told, self.rules, held)
             state.rename(folder / SNAPSHOT)
-        document = run_document(self._header(entry), entry.counts, entry.firings, self.rules)
-        document["metrics"]["seconds"] = round(elapsed, 3)
-        document["metrics"]["steps"] = len(entry.steps)
+        header = self._header(entry) | {"metrics": self._metrics(entry, folder, elapsed)}
+        document = run_document(header, entry.counts, entry.firings, self.rules)
         write_json(folder / RUN, document)
         if self.seen is not None:
             self.seen.note(read, self.listing.names, day_of(self.entry.now))
             write_whole(folder / SEEN, [self.seen.encode()])
         self.ledger.commit(entry)
         self.entry = entry
+
+    def _metrics(self, entry: Entry, folder: Path, elapsed: float) -> dict[str, Any]:
+        """What only the driver can measure."""
+        told: dict[str, Any] = {"seconds": round(elapsed, 3), "steps": len(entry.steps)}
+        if (folder / SNAPSHOT).exists():
+            told["state_bytes"] = snapshot.sizes(folder / SNAPSHOT)
+        if self.settings.incremental and entry.horizon is not None:
+            told["watermark_lag_seconds"] = (entry.now - time_of(entry.horizon)) // 1000
+        return told
 
     def _header(self, entry: Entry) -> dict[str, Any]:
         """What run.json says that the graph does not know."""

@@ -65,7 +65,7 @@ def _account(run: Mapping[str, Any], output: Path) -> Iterator[str]:
         yield _line(records["not_records"], "control message", " besides, no records")
     yield from _reasons(output / "dead_letters")
     for detector in (rule["detector"] | {"name": rule["counts"]} for rule in _rules(run)):
-        yield from _detector(detector, accounting, metrics["state"])
+        yield from _detector(detector, accounting, metrics["entities"])
     if accounting["closes"]:
         yield "Every record is accounted for."
     else:
@@ -95,14 +95,14 @@ def _rules(run: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _detector(
     detector: Mapping[str, Any],
     accounting: Mapping[str, Any],
-    state: Mapping[str, Mapping[str, int]],
+    entities: Mapping[str, int],
 ) -> Iterator[str]:
     name = detector["name"]
     counted = accounting["detectors"].get(name, {"counted": 0, "without_its_fields": 0})
     cells = accounting["cells"].get(name, {"cells": 0, "distinct_events": 0})
     fields = ", ".join(detector["partition_fields"])
     yield f"Counted by {fields}"
-    values = state.get(name, {}).get("entities", 0) + cells.get("forgotten", 0)
+    values = entities.get(name, 0) + cells.get("forgotten", 0)
     known = f" with {values:,} different values of these"
     yield _line(counted["counted"], "event", known)
     yield _line(cells["distinct_events"], "event", " if repetitions are left out, about")
@@ -119,13 +119,14 @@ def _line(number: int, noun: str, rest: str) -> str:
 
 
 def _alerts(run: Mapping[str, Any], output: Path) -> Iterator[str]:
-    rules = run["metrics"]["rules"]
+    metrics = run["metrics"]
     yield "Alerts"
     names = {rule["id"]: rule["name"] for rule in run["configuration"]["rules_applied"]}
-    for name, rule in rules.items():
+    for name, rule in run["accounting"]["alerts"].items():
         held = f"; suppressed as repeats: {rule['suppressed']:,}" if rule["suppressed"] else ""
         cut = f"; cut by the cap and expired: {rule['expired']:,}" if rule["expired"] else ""
-        yield _line(rule["alerts"], "", f"{printable(names[name])}{held}{cut}")
+        wait = f"; waiting for the next firing: {rule['waiting']:,}" if rule["waiting"] else ""
+        yield _line(rule["alerts"], "", f"{printable(names[name])}{held}{cut}{wait}")
     highest = _highest(output / "alerts.ndjson")
     if highest:
         yield ""
@@ -133,7 +134,7 @@ def _alerts(run: Mapping[str, Any], output: Path) -> Iterator[str]:
         for number, (alert, others) in enumerate(highest, start=1):
             score, name = alert["raretrail"]["score"], alert["kibana.alert.rule.name"]
             yield from _entry(number, score, name, alert["kibana.alert.reason"], others)
-    if run["accounting"]["records"]["events"] and not any(r["anomalies"] for r in rules.values()):
+    if run["accounting"]["records"]["events"] and not any(metrics["anomalies"].values()):
         yield "  Nothing is rare yet: a call can be once there are some 30 others in its history."
     below = _below_threshold(run, output, _SHOWN - len(highest)) if len(highest) < _SHOWN else []
     if below:

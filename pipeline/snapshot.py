@@ -192,6 +192,13 @@ class _ReadState(beam.DoFn):  # type: ignore[misc]
             yield beam.pvalue.TaggedOutput(step, (saved.key, saved.state))
 
 
+def sizes(folder: Path) -> dict[str, int]:
+    """Bytes of a snapshot by step."""
+    return {
+        step: sum(path.stat().st_size for path in (folder / step).glob("*.avro")) for step in STEPS
+    }
+
+
 def saved_states(path: Path) -> Iterator[SavedState]:
     """The states in one file of a snapshot."""
     with path.open("rb") as file:

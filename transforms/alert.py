@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,6 +36,16 @@ class RuleFold:
     """Slices of the alerts of a (scope, entity, action)."""
     due: int | None = None
     """The next firing, while anything waits."""
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def count(self, selection: Selection) -> None:
+        """Count what a firing chose and held back."""
+        name = self.rule.id
+        self.counts[f"firings|{name}"] += 1
+        self.counts[f"alerts|{name}"] += len(selection.alerts)
+        self.counts[f"cut|{name}"] += len(selection.cut)
+        self.counts[f"suppressed|{name}"] += len(selection.suppressed)
+        self.counts[f"expired|{name}"] += len(selection.expired)
 
 
 class SelectFold:
@@ -72,6 +83,7 @@ class SelectFold:
         """Choose among the new and the waiting; the rest waits, is suppressed or expires."""
         selection = select(state, items, firing)
         if selection is not None:
+            state.count(selection)
             yield "selections", SELECTION.encode(selection)
 
     def due(self, state: RuleFold) -> int | None:
@@ -96,10 +108,10 @@ class SelectFold:
         return RULE_STATE.encode(RuleState(done, state.waiting, alerted, waiting))
 
     def end(self, state: RuleFold, later: Mapping[int, list[Anomaly]]) -> Iterator[tuple[str, Any]]:
-        """How many anomalies wait for a later firing."""
+        """What was counted of the rule, and how many anomalies wait for a later firing."""
         waiting = len(state.waiting) + sum(map(len, later.values()))
-        row = Row(f"select {state.rule.uuid}", {f"{HELD}waiting|{state.rule.id}": waiting})
-        yield "counts", ROW.encode(row)
+        counts = {**state.counts, f"{HELD}waiting|{state.rule.id}": waiting}
+        yield "counts", ROW.encode(Row(f"select {state.rule.uuid}", counts))
 
 
 def select(state: RuleFold, new: list[Anomaly], firing: int) -> Selection | None:

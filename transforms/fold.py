@@ -6,6 +6,7 @@ that keeps a key's elements in Beam's state and calls it when the watermark says
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,13 +24,17 @@ from apache_beam.transforms.userstate import (
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.timestamp import Duration, Timestamp
 
-from transforms.firing import WHOLE, Course, due_time, fired_by
+from schemas.counts import ROW
+from transforms.firing import WHOLE, Course, due_time, fired_by, time_of
+from transforms.measure import measure, tell
 
 S = TypeVar("S")
 I = TypeVar("I")  # noqa: E741
 
 _BEGINNING: Final = -1
 """No firing has been done: that of 1970's first quarter of an hour is the first that can be."""
+COUNTS: Final = "counts"
+"""Tag of what a fold counted of a key: a Row."""
 STATE: Final = "state"
 """Tag of a key's saved state: bytes that the fold `holds`, for the same key in a later run."""
 
@@ -208,11 +213,18 @@ class _FoldByKey(beam.DoFn):  # type: ignore[misc]
 
     def _tagged(self, key: bytes, outputs: Iterable[tuple[str, Any]]) -> Iterator[Any]:
         for tag, value in outputs:
+            self._measure(tag, value)
             if tag == self._main:
                 yield value
             else:
                 said = (key, value) if tag == STATE else value
                 yield beam.pvalue.TaggedOutput(tag, said)
+
+    def _measure(self, tag: str, value: Any) -> None:
+        if tag == COUNTS:
+            measure(ROW.decode(value).counts)
+        elif tag == STATE:
+            tell("state_bytes", len(value))
 
 
 def _named(kind: type[beam.DoFn], name: str) -> type[beam.DoFn]:
@@ -289,9 +301,13 @@ def _unbounded(name: str) -> type[beam.DoFn]:
                 return
             walk = Replay(self._fold, key, list(pending.read()), self._course.after)
             yield from self._tagged(key, walk.fire(firing))
+            for tag, value in walk.end():
+                self._measure(tag, value)
+            tell("watermark_lag_seconds", int(time.time()) - time_of(firing) // 1000)
             pending.clear()
             saved = walk.save()
             if saved is not None:
+                self._measure(STATE, saved)
                 pending.add(saved)
             following = walk.due
             if following is None:

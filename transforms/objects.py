@@ -21,6 +21,7 @@ from schemas.counts import ROW, Row
 from schemas.event import RAW_LIMIT, DeadLetter, Event, EventBatch
 from schemas.text import written
 from schemas.words import iso
+from transforms.measure import measure
 from transforms.read import ObjectReader, Reading, raw_record
 
 DEAD_LETTER: Final = Codec("deadletter", DeadLetter)
@@ -213,6 +214,7 @@ class _ReadObjects(beam.DoFn):  # type: ignore[misc]
             self._watch(taken or not letters)
         while batch.events:
             yield batch.take()
+        measure(batch.counts)
         row = Row(f"read {batch.unit}", dict(batch.counts))
         yield beam.pvalue.TaggedOutput("counts", ROW.encode(row))
         self._note(names)

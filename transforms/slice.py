@@ -15,6 +15,7 @@ from schemas.counts import ROW, Row
 from schemas.event import EventBatch
 from schemas.rule import Detector
 from transforms.cells import Bundle
+from transforms.measure import measure
 
 _FLUSH: Final = 50_000
 """Events held before slices are emitted: about 40 MB."""
@@ -52,6 +53,7 @@ class _CountSlices(beam.DoFn):  # type: ignore[misc]
         for detector, missing in zip(self._detectors, self._bundle.add(batch), strict=True):
             counts[f"detectors|{detector.name}|without_its_fields"] = missing
             counts[f"detectors|{detector.name}|counted"] = len(batch.events) - missing
+        measure(counts)
         row = ROW.encode(Row(f"slices {batch.unit}", counts))
         yield beam.pvalue.TaggedOutput("counts", row)
         self._number += len(batch.events)
