@@ -23,9 +23,10 @@ lint: $(VENV)/ready  ## ruff and mypy --strict
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/ready  ## speed and memory, as ratios (about 10 minutes)
+bench: $(VENV)/ready  ## speed and memory, as ratios (about 30 minutes)
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.replay
 
 demo-clean:  ## remove what `make run` wrote
 	rm -rf $(DEMO)
