@@ -1,7 +1,7 @@
 """Agreement with golden numbers: `python -m benchmarks.parity GOLDEN.json.gz`.
 
-Runs the scorer `elastic` over each scenario, through the product's own history and scorer, and
-prints the greatest difference in probability (relative) and score. Exit status 1 beyond the
+Runs the scorer that a file is of, `elastic` or `contrast`, over each of its scenarios, through the
+product's own history and scorer, and prints the greatest differences. Exit status 1 beyond the
 tolerances, or where a judgement is missing or extra.
 """
 
@@ -17,6 +17,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks import parity_contrast
 from transforms.history import History
 from transforms.rarity import Elastic, score_of
 
@@ -55,8 +56,11 @@ def read_scenarios(path: Path) -> list[dict[str, Any]]:
     if not isinstance(scenarios, list) or not scenarios:
         raise ValueError("not a list of scenarios")
     for scenario in scenarios:
-        if not isinstance(scenario, dict) or not scenario.keys() >= _KEYS:
-            raise ValueError(f"a scenario must be a map with {', '.join(sorted(_KEYS))}")
+        if not isinstance(scenario, dict):
+            raise ValueError("a scenario must be a map")
+        if not scenario.keys() >= _KEYS and not scenario.keys() >= parity_contrast.KEYS:
+            either = " or ".join(", ".join(sorted(k)) for k in (_KEYS, parity_contrast.KEYS))
+            raise ValueError(f"a scenario must have {either}")
     return scenarios
 
 
@@ -66,7 +70,7 @@ def judge(scenario: Mapping[str, Any]) -> dict[Judged, float]:
     found: dict[Judged, float] = {}
     for start, pairs in scenario["buckets"]:
         for entity, actions in _by_entity(pairs):
-            history = histories.setdefault(entity, History(scenario["bucket_span_s"]))
+            history = histories.setdefault(entity, History(bucket_span_s=scenario["bucket_span_s"]))
             history.learn(start // 900, actions, (), ())
             for action, probability in Elastic().judge(history, actions).items():
                 found[start, entity, action] = probability
@@ -105,12 +109,21 @@ def main(argv: Sequence[str]) -> int:
         except (OSError, EOFError, ValueError) as error:
             print(f"parity: {name}: no golden numbers: {error}", file=sys.stderr)
             return 2
-        print(f"{'scenario':50} {'judged':>7} {'Δp/p':>9} {'Δscore':>9} missing extra")
-        for row in map(compare, scenarios):
+        print(f"{'scenario':40} {'judged':>7} {'greatest differences':44} missing extra")
+        for scenario in scenarios:
+            if scenario.keys() >= parity_contrast.KEYS:
+                one = parity_contrast.compare(scenario)
+                numbers = f"S {one.surprise:.1e}, factors {one.factors:.1e}, score {one.score:.1e}"
+                row: Agreement | parity_contrast.Agreement = one
+            else:
+                rare = compare(scenario)
+                numbers = f"Δp/p {rare.probability:.1e}, score {rare.score:.1e}"
+                row = rare
             holds = holds and row.holds
-            numbers = f"{row.expected:7,} {row.probability:9.1e} {row.score:9.1e}"
-            print(f"{row.name[:50]:50} {numbers} {row.missing:7} {row.extra:5}")
-    print("agrees" if holds else f"DISAGREES: beyond {PROBABILITY} in p or {SCORE} in score")
+            counts = f"{row.missing:7} {row.extra:5}"
+            print(f"{row.name[:40]:40} {row.expected:7,} {numbers:44} {counts}")
+    limits = f"p {PROBABILITY} relative, S {parity_contrast.SURPRISE}, score {SCORE}"
+    print("agrees" if holds else f"DISAGREES: beyond {limits}")
     return 0 if holds else 1
 
 

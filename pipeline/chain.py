@@ -31,8 +31,8 @@ from pipeline.steps import Step
 from schemas.counts import HELD
 from schemas.rule import Rule
 from schemas.text import written
-from transforms.entity import DAY
 from transforms.firing import Course, time_of
+from transforms.history import DAY
 from transforms.objects import Extent, ReadObjects
 
 _NAMES: Final = 100

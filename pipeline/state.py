@@ -64,7 +64,7 @@ def _all(folder: Path, manifest: Manifest) -> Iterator[str]:
         entities[name] += 1
         waiting[name] += sum(len(held.cells) for held in state.held)
         top = largest.setdefault(name, [])
-        heapq.heappush(top, (len(state.actions.names), _named(key)))
+        heapq.heappush(top, (len(state.history.actions.names), _named(key)))
         if len(top) > 5:
             heapq.heappop(top)
     for name, told in manifest.detectors.items():
@@ -108,16 +108,17 @@ def _entity(folder: Path, manifest: Manifest, name: str) -> Iterator[str]:
 
 def _history(key: EntityKey, state: EntityState, size: int) -> Iterator[str]:
     yield f"{_named(key)} ({printable(key.detector)}, scope {printable(key.scope)}, {size:,} bytes)"
-    if state.since < 0:
+    history = state.history
+    if history.since < 0:
         yield "  nothing learned yet"
     else:
-        since, latest = iso(state.since * SLICE_MS), iso((state.latest + 1) * SLICE_MS)
-        yield f"  active in {state.buckets:,} quarter-hours from {since} to {latest}"
-        yield from _hours(state.hours)
+        since, latest = iso(history.since * SLICE_MS), iso((history.latest + 1) * SLICE_MS)
+        yield f"  active in {history.buckets:,} quarter-hours from {since} to {latest}"
+        yield from _hours(history.hours)
     for kind, values in (
-        ("actions", state.actions),
-        ("places", state.places),
-        ("tools", state.tools),
+        ("actions", history.actions),
+        ("places", history.places),
+        ("tools", history.tools),
     ):
         yield from _values(kind, values)
     for held in state.held:

@@ -47,6 +47,25 @@ class Factor(msgspec.Struct, frozen=True):
     words: str
 
 
+class Own(msgspec.Struct, frozen=True, gc=False):
+    """What an entity's own history says of a candidate, for its peers to weigh.
+
+    Counts are numbers of learned slices up to 8 before; a t is a number of different values.
+    """
+
+    n_actions: int
+    t_actions: int
+    n_places: int
+    t_places: int
+    n_tools: int
+    t_tools: int
+    places: dict[str, int]
+    """Of the cell's places those that the entity has had, and how often."""
+    tools: dict[str, int]
+    window: list[Habit]
+    """The different actions of the 2-hour window that share a stream with it, itself too."""
+
+
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     """What candidates and anomalies have in common."""
 
@@ -80,6 +99,8 @@ class Candidate(Judgement, frozen=True, kw_only=True):
 
     detector: str
     """Key of the detector."""
+    own: Own | None = None
+    """For scorers that ask the peers."""
 
 
 class Anomaly(Judgement, frozen=True, kw_only=True):

@@ -100,8 +100,8 @@ class Text:
 class Number:
     """A finite number from `low` to `high`; with a `step`, a whole one and a multiple of it."""
 
-    low: int
-    high: int
+    low: float
+    high: float
     step: int | None = None
 
     def read(self, value: object, where: Where) -> float:
@@ -118,6 +118,17 @@ class Number:
                 kind = "a whole number" if self.step == 1 else f"a multiple of {self.step}"
             raise where.error(f"{show(value)} is not {kind} from {self.low} to {self.high}")
         return float(value) if self.step is None else value
+
+
+@dataclass(frozen=True)
+class YesNo:
+    """true or false."""
+
+    def read(self, value: object, where: Where) -> bool:
+        """The value itself."""
+        if not isinstance(value, bool):
+            raise where.error(f"{show(value)} is neither true nor false")
+        return value
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ stands beside it. Everything wrong is a `RuleError` of one line (see `schemas.do
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from schemas.document import (
     LINE,
@@ -24,6 +24,7 @@ from schemas.document import (
     RuleError,
     Text,
     Where,
+    YesNo,
     allows,
     parse,
 )
@@ -33,13 +34,17 @@ __all__ = ["Detector", "Rule", "RuleError", "Threat", "Where", "detectors", "dis
 
 FUNCTIONS: Final = ("rare",)
 """What a detector may look for."""
-SCORERS: Final = ("window", "elastic")
+SCORERS: Final = ("contrast", "window", "elastic")
 """How it may be judged."""
 SCOPES: Final = ("organisation", "account")
 """Among whom: where an entity's peers are."""
 SEVERITIES: Final = ("low", "medium", "high", "critical")
 MAX_LOOKBACK: Final = 24 * 60
 """Longest look-back, in minutes: an anomaly waits no longer than a day to become an alert."""
+
+USER: Final = "user.name"
+USERS: Final = ("cloud.account.id", USER)
+"""What names a user entity, unless a rule says otherwise."""
 
 FIELD: Final = OneOf("a field of an event", FIELDS)
 
@@ -58,9 +63,11 @@ class Detector:
     """The field whose values are judged."""
     partition_fields: tuple[str, ...] = field(metadata=allows(Items(FIELD, least=1)))
     """The fields whose values, in this order, name the entity: who, or where."""
-    scorer: str = field(default="window", metadata=allows(OneOf("a scorer", SCORERS)))
+    scorer: str = field(default="contrast", metadata=allows(OneOf("a scorer", SCORERS)))
     scope: str = field(default="organisation", metadata=allows(OneOf("a scope", SCOPES)))
     """Where the entities and their peers are: everywhere, or in each account by itself."""
+    with_tool: bool = field(default=False, metadata=allows(YesNo()))
+    """With `contrast`: weigh the tool (the family of the user agent), too."""
 
     @classmethod
     def parse(cls, document: object, where: Where) -> Detector:
@@ -76,7 +83,7 @@ class Detector:
         """The field whose value is the scope of an event; None: one scope for all."""
         return "cloud.account.id" if self.scope == "account" else None
 
-    def fingerprint(self) -> dict[str, str | list[str]]:
+    def fingerprint(self) -> dict[str, Any]:
         """All that makes the detector what it is, ready for JSON: what a snapshot compares."""
         return {
             "by_field": self.by_field,
@@ -84,6 +91,7 @@ class Detector:
             "partition_fields": list(self.partition_fields),
             "scope": self.scope,
             "scorer": self.scorer,
+            **({"with_tool": True} if self.with_tool else {}),
         }
 
     @property
@@ -94,7 +102,13 @@ class Detector:
         the end, and only where it is said.
         """
         entity = ",".join(self.partition_fields)
-        return "/".join((self.function, self.by_field, entity, self.scorer, self.scope))
+        said = ("tool",) if self.with_tool else ()
+        return "/".join((self.function, self.by_field, entity, self.scorer, self.scope, *said))
+
+    @property
+    def of_users(self) -> bool:
+        """Whether its entities are users."""
+        return USER in self.partition_fields
 
 
 @dataclass(frozen=True)
@@ -128,6 +142,8 @@ class Rule:
     version: int = field(default=1, metadata=allows(Number(1, 1_000_000, step=1)))
     threshold: float = field(default=75.0, metadata=allows(Number(0, 100)))
     """The least score of an alert."""
+    cases_per_day: float = field(default=3.0, metadata=allows(Number(0.01, 10_000)))
+    """With `contrast`: how many entities an ordinary day has that score 75 or more."""
     max_alerts: int = field(default=100, metadata=allows(Number(1, 10_000, step=1)))
     """Most alerts at one firing."""
     interval_minutes: int = field(default=15, metadata=allows(Number(15, MAX_LOOKBACK, step=15)))
@@ -182,5 +198,18 @@ def distinct(parsed: Iterable[tuple[Rule, Where]]) -> list[Rule]:
 
 
 def detectors(rules: Iterable[Rule]) -> list[Detector]:
-    """Each detector once, in the order of the rules; of equal ones the first."""
-    return list(dict.fromkeys(rule.detector for rule in rules))
+    """Each detector once, in the order of the rules; of equal ones the first.
+
+    Where cities are judged by `contrast`, users are too, though no rule may ask for it: what is
+    new to a city is weighed by what is new to its users.
+    """
+    found = list(dict.fromkeys(rule.detector for rule in rules))
+    for city in [each for each in found if each.scorer == "contrast" and not each.of_users]:
+        needed = replace(city, name=f"users-of-{city.name}", partition_fields=USERS)
+        same = ("by_field", "scorer", "scope", "with_tool")
+        if not any(
+            each.of_users and all(getattr(each, key) == getattr(city, key) for key in same)
+            for each in found
+        ):
+            found.append(needed)
+    return found

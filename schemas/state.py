@@ -8,7 +8,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from schemas.anomaly import Anomaly, Candidate
+from schemas.anomaly import Anomaly, Candidate, Factor
+from schemas.change import Change
 from schemas.codec import Codec
 from schemas.slice import Cell
 
@@ -20,17 +21,34 @@ HOURS: Final = 24 * 7
 
 class Values(msgspec.Struct, gc=False):
     """How often an entity had each value of one kind: columns, a row a value, as little-endian
-    numbers of 4 bytes (masses: of 8).
+    numbers of 4 bytes.
     """
 
     names: list[str] = []
     count: bytes = b""
     """Number of slices."""
-    first: bytes = b""
-    """Slice that brought it."""
     last: bytes = b""
-    mass: bytes = b""
-    """Aged count before the common factor exp(−δ · buckets); actions only."""
+
+
+class HistoryState(msgspec.Struct, gc=False):
+    """What one entity is known to do."""
+
+    since: int
+    """First learned slice, -1 for none."""
+    latest: int
+    """Last learned slice."""
+    buckets: int
+    """Number of learned slices: what the ageing counts."""
+    total: float
+    """Sum of the masses."""
+    masses: bytes
+    """Aged counts of the actions before the common factor exp(−δ · buckets), as little-endian
+    doubles; empty for scorers that do not age."""
+    hours: list[int]
+    """Learned slices by weekday and hour, 168 numbers."""
+    actions: Values
+    places: Values
+    tools: Values
 
 
 class HeldSlice(msgspec.Struct, gc=False):
@@ -54,19 +72,7 @@ class EntityState(msgspec.Struct, gc=False):
 
     done: int
     """The last firing that was done."""
-    since: int
-    """First learned slice, -1 for none."""
-    latest: int
-    """Last learned slice."""
-    buckets: int
-    """Number of learned slices: what the ageing counts."""
-    total: float
-    """Sum of the actions' masses."""
-    hours: list[int]
-    """Learned slices by weekday and hour, 168 numbers."""
-    actions: Values
-    places: Values
-    tools: Values
+    history: HistoryState
     held: list[HeldSlice]
     """By slice, then firing."""
     strays: dict[str, int]
@@ -75,12 +81,62 @@ class EntityState(msgspec.Struct, gc=False):
     """Last day, counted from 1970, on which the entity had more actions than are kept; or -1."""
 
 
+class PopularityState(msgspec.Struct, gc=False):
+    """How many entities have each value of one kind: columns, little-endian, 4 bytes a number."""
+
+    names: list[str]
+    fans: bytes
+    first: bytes
+    """First slice that brought it."""
+    by: list[str]
+    """The first entity that had it."""
+
+
+class DayState(msgspec.Struct, gc=False):
+    """What was judged on one day."""
+
+    day: int
+    """Counted from 1970."""
+    sightings: int
+    failed: int
+    wrote: int
+    judged: int
+    highest: list[float]
+    open: dict[str, float]
+    """Entity → its highest S, until the day is closed."""
+
+
+class WatchedState(msgspec.Struct, gc=False):
+    """What a scope remembers of one detector."""
+
+    since: int
+    """The first firing that was calibrated, or -1."""
+    actions: PopularityState
+    places: PopularityState
+    tools: PopularityState
+    days: list[DayState]
+
+
+class VerdictState(msgspec.Struct, gc=False):
+    """What was said of a user in the last two hours, which a city may carry."""
+
+    slice: int
+    action: str
+    user: str
+    surprise: float
+    factors: list[Factor]
+
+
 class ScopeState(msgspec.Struct, gc=False):
-    """One scope: candidates that are not due yet."""
+    """One scope: peers, days and verdicts; and what is not due yet."""
 
     done: int
     """The last firing that was done."""
+    watched: dict[str, WatchedState]
+    """By detector."""
+    verdicts: list[VerdictState]
     later: list[Candidate]
+    changes: list[Change]
 
 
 class AlertedKey(msgspec.Struct, gc=False):

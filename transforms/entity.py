@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Final
 
-from schemas.entity import EntityKey, decode_key
-from schemas.event import SLICE_MS
+from schemas.change import Change
+from schemas.entity import EntityKey, decode_key, entity_text
 from schemas.rule import Detector
 from schemas.slice import Cell, merge
 from schemas.slices import Group, events_of, opened
 from schemas.state import ENTITY_STATE, EntityState, HeldSlice
 from transforms.firing import WINDOW
-from transforms.history import History, Table
-from transforms.rarity import SCORERS, Scorer
+from transforms.history import DAY, KINDS, History, Learned
+from transforms.own import Contrast
+from transforms.rarity import Scorer
+from transforms.scorers import scorer
 
-DAY: Final = 24 * 3_600_000 // SLICE_MS
-"""Slices of a day."""
 STRAYS: Final = 90 * DAY
 """Firings for which an action is remembered that came too late to be learned."""
 
@@ -31,10 +30,10 @@ class Entity:
 
     key: EntityKey
     detector: Detector
-    scorer: Scorer
+    scorer: Contrast | Scorer
     forget_after: int
     """Slices after which an entity of which nothing new was learned leaves."""
-    history: History = field(default_factory=History)
+    history: History
     pending: dict[int, Group] = field(default_factory=dict)
     """Slices that are known and not yet learned."""
     strays: dict[str, int] = field(default_factory=dict)
@@ -42,11 +41,17 @@ class Entity:
     full_day: int = -1
     """Last day on which there was no room for an action."""
     counts: Counter[str] = field(default_factory=Counter)
+    changes: list[tuple[int, Learned]] = field(default_factory=list)
+    """(slice, what it changed) of what was learned, until peers are told."""
 
     @property
     def fields(self) -> dict[str, str]:
         """Partition field to value."""
         return dict(zip(self.detector.partition_fields, self.key.entity, strict=True))
+
+    @property
+    def _tells(self) -> bool:
+        return isinstance(self.scorer, Contrast)
 
     def merge(self, groups: list[Group]) -> dict[int, list[str]]:
         """Put groups with what is pending; the actions of each slice that were not there before."""
@@ -75,7 +80,10 @@ class Entity:
         """Learn one slice. (slice, cells in one, their number) of actions that there is no room
         for, the first time on a day.
         """
-        refused = self.history.learn(group.slice, group.cells, *group.places_and_tools())
+        learned = self.history.learn(group.slice, group.cells, *group.places_and_tools())
+        if self._tells and (learned.entered or learned.left):
+            self.changes.append((group.slice, learned))
+        refused = learned.refused
         if not refused:
             return
         self.counts["overflow"] += len(refused)
@@ -103,8 +111,20 @@ class Entity:
         if self.history.since < 0 or leaves is None or firing < leaves:
             return
         if all(slice_ in new for slice_ in self.pending):
-            self.history, self.strays, self.full_day = History(), {}, -1
+            if self._tells:
+                all_of_it = {kind: sorted(self.history.table(kind).row) for kind in KINDS}
+                self.changes.append((self.history.latest, Learned(left=all_of_it)))
+            self.history, self.strays, self.full_day = self.scorer.history(), {}, -1
             self.counts["forgotten"] += 1
+
+    def told(self, firing: int) -> list[Change]:
+        """What its peers are to be told at a firing: once."""
+        changes, self.changes = self.changes, []
+        who = entity_text(self.key.entity)
+        return [
+            Change(self.detector.key, who, slice_, firing, learned.entered, learned.left)
+            for slice_, learned in changes
+        ]
 
     @property
     def due(self) -> int | None:
@@ -117,20 +137,10 @@ class Entity:
             return None
         held = [_held(group, group.firing, True) for _, group in sorted(self.pending.items())]
         held += [_held(g, firing, False) for firing in sorted(later) for g in later[firing]]
-        history = self.history
-        actions = history.actions.values()
-        actions.mass = history.masses_kept
         return ENTITY_STATE.encode(
             EntityState(
                 done=done,
-                since=history.since,
-                latest=history.latest,
-                buckets=history.buckets,
-                total=history.sum_kept,
-                hours=history.hours.tolist(),
-                actions=actions,
-                places=history.places.values(),
-                tools=history.tools.values(),
+                history=self.history.state(),
                 held=held,
                 strays=dict(sorted(self.strays.items())),
                 full_day=self.full_day,
@@ -142,19 +152,14 @@ def entity(key: bytes, detectors: Mapping[str, Detector], forget_after: int) -> 
     """An entity of which nothing is known."""
     name = decode_key(key)
     detector = detectors[name.detector]
-    return Entity(name, detector, SCORERS[detector.scorer], forget_after)
+    by = scorer(detector.scorer)
+    return Entity(name, detector, by, forget_after, by.history())
 
 
 def restore(found: Entity, data: bytes) -> tuple[Entity, list[tuple[int, Group]], int]:
     """What was saved of an entity: its state, what is not due yet, the last firing done."""
     state = ENTITY_STATE.decode(data)
-    history = found.history
-    history.since, history.latest, history.buckets = state.since, state.latest, state.buckets
-    history.hours = array("H", state.hours)
-    history.actions = Table.of(state.actions)
-    history.places = Table.of(state.places)
-    history.tools = Table.of(state.tools)
-    history.restore(state.actions.mass, state.total)
+    found.history.restore(state.history)
     found.strays, found.full_day = state.strays, state.full_day
     later = []
     for held in state.held:

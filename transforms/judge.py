@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from schemas.anomaly import Candidate, Factor, Profile
+from msgspec.structs import replace
+
+from schemas.anomaly import Candidate, Factor, Own, Profile
 from schemas.event import SLICE_MS
 from schemas.late import TooLate, too_late
 from schemas.slice import Cell
 from schemas.slices import Group, events_of, opened
 from transforms.entity import Entity, together
-from transforms.firing import time_of, timing
+from transforms.firing import WINDOW, time_of, timing
 from transforms.history import MOST
+from transforms.own import LEAST, Contrast, first_times, own_of
 from transforms.rarity import score_of
 
 ONE_BY_ONE: Final = 20
@@ -23,53 +27,92 @@ OVERFLOW: Final = "overflow"
 """Stands for an action: those that an entity has no room for, told when they are to be learned."""
 
 
+@dataclass(frozen=True)
+class Finding:
+    """What a scorer says of an action that it does not pass over."""
+
+    seen: int = 0
+    seen_last: int | None = None
+    probability: float | None = None
+    own: Own | None = None
+    """For scorers that ask the peers, who give the score."""
+
+    @property
+    def score(self) -> float | None:
+        """0–100."""
+        return None if self.probability is None else round(score_of(self.probability), 4)
+
+    @property
+    def factors(self) -> list[Factor]:
+        """What the score is made of."""
+        if self.probability is None:
+            return []
+        words = f"1 in {1 / self.probability:,.0f} of what this entity does is as rare as this"
+        return [Factor("rarity", self.probability, words)]
+
+
 def judge(state: Entity, slice_: int, actions: list[str], firing: int) -> list[Candidate]:
     """The candidates among the actions of one slice that this firing is the first to know."""
     if not actions:
         return []
+    group, scorer = state.pending[slice_], state.scorer
+    if isinstance(scorer, Contrast):
+        window = range(slice_ - WINDOW + 1, slice_)
+        before = [state.pending[other] for other in window if other in state.pending]
+        new = first_times(state.history, actions, before)
+        state.counts["known"] += len(actions) - len(new)
+        return _new(state, group, new, [*before, group], firing)
     state.counts["judged"] += len(actions)
-    history, group = state.history, state.pending[slice_]
+    seen = {action: state.history.actions.seen(action) for action in actions}
     refused: list[Candidate] = []
-    if state.scorer.settles:
-        found = state.scorer.judge(history, actions)
-        before = {action: history.actions.seen(action) for action in found}
-    else:
-        before = {action: history.actions.seen(action) for action in actions}
-        if firing == slice_:
-            refused = [overflow(state, *over, firing) for over in state.learn(group)]
-        found = state.scorer.judge(history, actions)
-    return _candidates(state, group, found, before, firing) + refused
+    if not scorer.settles and firing == slice_:
+        refused = [overflow(state, *over, firing) for over in state.learn(group)]
+    rare = scorer.judge(state.history, actions)
+    found = {action: Finding(*seen[action], rare[action]) for action in rare}
+    return _candidates(state, group, found, firing) + refused
 
 
-def judge_strays(state: Entity, group: Group, firing: int) -> tuple[list[Candidate], set[str]]:
+def judge_strays(
+    state: Entity, group: Group, beside: Sequence[Group], firing: int
+) -> tuple[list[Candidate], set[str]]:
     """(candidates among the cells that came too late, those that are new to the entity): the
-    others are known, and no cell is learned.
+    others are known, and no cell is learned. `beside`: all that came too late at this firing.
     """
-    pending = {action for held in state.pending.values() for action in held.cells}
-    new = {
-        action
-        for action in group.cells
-        if action not in state.history.actions.row
-        and action not in pending
-        and action not in state.strays
-    }
+    scorer = state.scorer
+    first = first_times(state.history, group.cells, list(state.pending.values()))
+    new = [action for action in first if action not in state.strays]
     state.counts["cells"] += len(group.cells)
-    state.counts["judged"] += len(new)
     state.counts["known"] += len(group.cells) - len(new)
     state.counts["distinct_events"] += sum(map(events_of, group.cells.values()))
     for action in sorted(group.cells):
         if action in state.strays or len(state.strays) < MOST:
             state.strays[action] = firing
-    found = state.scorer.judge(state.history, sorted(new))
-    return _candidates(state, group, found, dict.fromkeys(found, (0, None)), firing), new
+    if isinstance(scorer, Contrast):
+        return _new(state, group, new, beside, firing), set(new)
+    state.counts["judged"] += len(new)
+    rare = scorer.judge(state.history, sorted(new))
+    found = {action: Finding(probability=rare[action]) for action in rare}
+    return _candidates(state, group, found, firing), set(new)
+
+
+def _new(
+    state: Entity, group: Group, new: list[str], window: Sequence[Group], firing: int
+) -> list[Candidate]:
+    """The candidates of an entity whose history is long enough to speak of."""
+    history = state.history
+    if history.actions.n < LEAST:
+        state.counts["too_young"] += len(new)
+        return []
+    state.counts["judged"] += len(new)
+    found = {
+        action: Finding(own=own_of(history, action, opened(group.cells[action]), window))
+        for action in new
+    }
+    return _candidates(state, group, found, firing)
 
 
 def _candidates(
-    state: Entity,
-    group: Group,
-    found: Mapping[str, float],
-    before: Mapping[str, tuple[int, int | None]],
-    firing: int,
+    state: Entity, group: Group, found: Mapping[str, Finding], firing: int
 ) -> list[Candidate]:
     """The candidates of a slice: the first 20 of it one by one, the rest as one flood."""
     if not found:
@@ -80,26 +123,16 @@ def _candidates(
     flooded = group.candidates > ONE_BY_ONE
     group.candidates += len(found)
     profile = state.history.profile()
-    one_by_one = [
-        _candidate(
-            state,
-            profile,
-            group.slice,
-            firing,
-            action,
-            cells[action],
-            score=round(score_of(found[action]), 4),
-            probability=found[action],
-            factors=[_rarity(found[action])],
-            seen=before[action],
-        )
+    told = [
+        _candidate(state, profile, group.slice, firing, action, cells[action], found[action])
         for action in sorted(ordered[:room])
     ]
     rest = ordered[room:]
     state.counts["flood_excess"] += len(rest)
+    state.counts["judged"] -= len(rest)
     if rest and not flooded:
-        one_by_one.append(_flood(state, profile, group, rest, one_by_one, found, firing))
-    return one_by_one
+        told.append(_flood(state, profile, group, rest, told, found, firing))
+    return told
 
 
 def _flood(
@@ -107,24 +140,21 @@ def _flood(
     profile: Profile,
     group: Group,
     rest: list[str],
-    judged: list[Candidate],
-    found: Mapping[str, float],
+    told: list[Candidate],
+    found: Mapping[str, Finding],
     firing: int,
 ) -> Candidate:
-    """What is said of the candidates of a slice that are too many to be told one by one."""
+    """What is said of the candidates of a slice that are too many to be told one by one.
+
+    Its score is the highest of those that were, here or by the peers.
+    """
     words = f"{len(rest):,} more new or rare actions in the same quarter of an hour"
-    least = min(found.values())
-    return _candidate(
-        state,
-        profile,
-        group.slice,
-        firing,
-        FLOOD,
-        together(group, rest),
-        score=max((one.score or 0.0 for one in judged), default=round(score_of(least), 4)),
-        probability=least,
-        factors=[Factor("flood", float(len(rest)), words)],
-    )
+    scores = [one.score for one in told if one.score is not None]
+    scores = scores or [score for one in found.values() if (score := one.score) is not None]
+    cell = together(group, rest)
+    flood = _candidate(state, profile, group.slice, firing, FLOOD, cell, Finding())
+    factors = [Factor("flood", float(len(rest)), words)]
+    return replace(flood, score=max(scores, default=None), factors=factors)
 
 
 def overflow(state: Entity, slice_: int, cell: Cell, number: int, firing: int) -> Candidate:
@@ -132,7 +162,8 @@ def overflow(state: Entity, slice_: int, cell: Cell, number: int, firing: int) -
     words = f"more than {MOST:,} different actions: {number:,} in this slice are not learned"
     factor = Factor("overflow", float(number), words)
     profile = state.history.profile()
-    return _candidate(state, profile, slice_, firing, OVERFLOW, cell, score=100.0, factors=[factor])
+    found = _candidate(state, profile, slice_, firing, OVERFLOW, cell, Finding())
+    return replace(found, timing="on_time", score=100.0, factors=[factor])
 
 
 def _candidate(
@@ -142,13 +173,9 @@ def _candidate(
     firing: int,
     action: str,
     cell: Cell,
-    *,
-    score: float,
-    factors: list[Factor],
-    probability: float | None = None,
-    seen: tuple[int, int | None] = (0, None),
+    found: Finding,
 ) -> Candidate:
-    times, last = seen
+    last = found.seen_last
     return Candidate(
         detector=state.detector.key,
         scorer=state.scorer.name,
@@ -157,20 +184,16 @@ def _candidate(
         action=action,
         slice=slice_,
         firing=firing,
-        timing="on_time" if action == OVERFLOW else timing(slice_, firing),
-        probability=probability,
-        score=score,
-        factors=factors,
-        seen=times,
+        timing=timing(slice_, firing),
+        probability=found.probability,
+        score=found.score,
+        factors=found.factors,
+        seen=found.seen,
         seen_last=None if last is None else (last + 1) * SLICE_MS,
         cell=cell,
         profile=profile,
+        own=found.own,
     )
-
-
-def _rarity(probability: float) -> Factor:
-    words = f"1 in {1 / probability:,.0f} of what this entity does is as rare as this"
-    return Factor("rarity", probability, words)
 
 
 def stray(state: Entity, group: Group, action: str, firing: int, judged: bool) -> TooLate:

@@ -3,100 +3,188 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import apache_beam as beam
+from msgspec.structs import replace
 
 from schemas.anomaly import ANOMALY, CANDIDATE, Candidate, anomaly
-from schemas.counts import ROW, Row
-from schemas.rule import Rule
+from schemas.change import CHANGE, Change
+from schemas.counts import HELD, ROW, Row
+from schemas.rule import Detector, Rule, detectors
 from schemas.state import SCOPE_STATE, ScopeState
+from transforms.calibrate import score_of_rate
 from transforms.firing import WHOLE, Course
 from transforms.fold import Fold, FoldByKey
+from transforms.judge import FLOOD
+from transforms.scope import Scope, Verdict, today_of, who_of
+from transforms.scope_state import restore, verdict_states, watched_states
+
+Item = Candidate | Change
 
 
 @dataclass
 class ScopeFold:
-    """State of one scope. Scorers that look at the entity alone learn nothing of peers."""
+    """State of one scope."""
 
-    scope: str
+    name: str
+    scope: Scope
     counts: Counter[str] = field(default_factory=Counter)
 
 
 class WeighFold:
-    """The fold of WeighPeers: (scope, candidates of a firing) → anomalies, one for each rule.
+    """The fold of WeighPeers: (scope, changes and candidates of a firing) → anomalies, one for
+    each rule.
 
     `window` and `elastic` look at the entity alone: their candidates come scored, and pass.
+    Those of `contrast` are judged among peers: users first, since cities carry their verdicts.
     """
 
     def __init__(self, rules: tuple[Rule, ...]) -> None:
-        self._names = {rule.detector.key: rule.detector.name for rule in reversed(rules)}
+        self._detectors: dict[str, Detector] = {each.key: each for each in detectors(rules)}
         self._rules: dict[str, list[Rule]] = {}
         for rule in rules:
             self._rules.setdefault(rule.detector.key, []).append(rule)
+        self._with_tool = frozenset(key for key, one in self._detectors.items() if one.with_tool)
 
     def begin(self, key: bytes) -> ScopeFold:
         """A scope of which nothing is known."""
-        return ScopeFold(key.decode())
+        return ScopeFold(key.decode(), Scope(self._with_tool))
 
     def holds(self, data: bytes) -> bool:
         """Whether an element is a ScopeState."""
         return SCOPE_STATE.wrote(data)
 
-    def load(self, key: bytes, data: bytes) -> tuple[ScopeFold, list[tuple[int, Candidate]], int]:
+    def load(self, key: bytes, data: bytes) -> tuple[ScopeFold, list[tuple[int, Item]], int]:
         """A ScopeState."""
-        saved = SCOPE_STATE.decode(data)
-        return self.begin(key), [(found.firing, found) for found in saved.later], saved.done
+        saved, state = SCOPE_STATE.decode(data), self.begin(key)
+        restore(state.scope, saved.watched, saved.verdicts)
+        later: list[Item] = [*saved.later, *saved.changes]
+        return state, [(item.firing, item) for item in later], saved.done
 
-    def read(self, data: bytes) -> Iterator[tuple[int, Candidate]]:
-        """One candidate, due at its firing."""
-        candidate = CANDIDATE.decode(data)
-        yield candidate.firing, candidate
+    def read(self, data: bytes) -> Iterator[tuple[int, Item]]:
+        """One candidate or change, due at its firing."""
+        item = CHANGE.decode(data) if CHANGE.wrote(data) else CANDIDATE.decode(data)
+        yield item.firing, item
 
-    def fire(
-        self, state: ScopeFold, items: list[Candidate], firing: int
+    def fire(self, state: ScopeFold, items: list[Item], firing: int) -> Iterator[tuple[str, Any]]:
+        """Learn what was settled, judge, book; an anomaly for each rule of a candidate's detector,
+        and those that may alert by rule, too.
+        """
+        candidates = [item for item in items if isinstance(item, Candidate)]
+        for candidate in candidates:
+            state.counts[f"weighed|{self._detectors[candidate.detector].name}"] += 1
+        asking = [found for found in candidates if found.own is not None]
+        state.scope.apply(item for item in items if isinstance(item, Change))
+        told = self._verdicts(state, asking)
+        for candidate in candidates:
+            if candidate.own is None and not self._is_flood(candidate):
+                yield from self._anomalies(state, candidate)
+        for candidate, verdict in told:
+            yield from self._anomalies(state, candidate, verdict)
+        for candidate in filter(self._is_flood, candidates):
+            yield from self._flood(state, candidate, told)
+        state.scope.book(asking, told)
+        state.scope.end(firing)
+
+    def _is_flood(self, candidate: Candidate) -> bool:
+        """Whether a candidate takes the score of those that the peers have judged."""
+        return candidate.action == FLOOD and candidate.scorer == "contrast"
+
+    def _verdicts(
+        self, state: ScopeFold, asking: list[Candidate]
+    ) -> list[tuple[Candidate, Verdict]]:
+        users = [found for found in asking if self._detectors[found.detector].of_users]
+        cities = [found for found in asking if not self._detectors[found.detector].of_users]
+        told = state.scope.judge_users(users)
+        of_cities = state.scope.judge_cities(cities)
+        for city in cities:
+            state.counts[f"usual|{self._detectors[city.detector].name}"] += 1
+        for city, _ in of_cities:
+            state.counts[f"usual|{self._detectors[city.detector].name}"] -= 1
+        return told + of_cities
+
+    def _flood(
+        self, state: ScopeFold, flood: Candidate, told: Iterable[tuple[Candidate, Verdict]]
     ) -> Iterator[tuple[str, Any]]:
-        """An anomaly for each rule of a candidate's detector; those that may alert by rule, too."""
-        for candidate in items:
-            state.counts[f"weighed|{self._names[candidate.detector]}"] += 1
-            for rule in self._rules[candidate.detector]:
-                found = anomaly(candidate, rule.uuid)
-                data = ANOMALY.encode(found)
-                state.counts[f"anomalies|{rule.id}"] += 1
-                yield "anomalies", data
-                if found.score is not None and found.score >= rule.threshold:
-                    state.counts[f"alertable|{rule.id}"] += 1
-                    yield "alertable", (rule.uuid.encode(), data)
+        """A flood has the highest S of those of its slice that were judged one by one."""
+        mine = [
+            verdict
+            for found, verdict in told
+            if found.detector == flood.detector
+            and found.slice == flood.slice
+            and who_of(found) == who_of(flood)
+        ]
+        highest = max(mine, key=lambda verdict: verdict.surprise, default=None)
+        factors = [*flood.factors, *(highest.factors if highest else ())]
+        yield from self._anomalies(
+            state, flood, Verdict(highest.surprise, factors) if highest else None
+        )
+
+    def _anomalies(
+        self, state: ScopeFold, candidate: Candidate, verdict: Verdict | None = None
+    ) -> Iterator[tuple[str, Any]]:
+        calibration = None
+        if verdict is not None:
+            surprise, factors = verdict
+            candidate = replace(candidate, surprise=surprise, factors=factors)
+            watched = state.scope.of(candidate.detector)
+            calibration = watched.calibration(today_of(candidate.slice))
+        for rule in self._rules.get(candidate.detector, ()):
+            found = anomaly(candidate, rule.uuid)
+            if calibration is not None and verdict is not None:
+                rate = calibration.rate(verdict.surprise)
+                found = replace(found, score=round(score_of_rate(rate, rule.cases_per_day), 4))
+            data = ANOMALY.encode(found)
+            state.counts[f"anomalies|{rule.id}"] += 1
+            yield "anomalies", data
+            if found.score is not None and found.score >= rule.threshold:
+                state.counts[f"alertable|{rule.id}"] += 1
+                yield "alertable", (rule.uuid.encode(), data)
 
     def due(self, state: ScopeFold) -> int | None:
         """Nothing of its own accord."""
         return None
 
     def leaves(self, state: ScopeFold) -> int | None:
-        """Never: there is nothing to forget."""
+        """Never: a scope is bounded by its entities, who leave."""
         return None
 
-    def save(
-        self, state: ScopeFold, later: Mapping[int, list[Candidate]], done: int
-    ) -> bytes | None:
-        """A ScopeState, as long as anything is due later."""
-        waiting = [found for firing in sorted(later) for found in later[firing]]
-        return SCOPE_STATE.encode(ScopeState(done, waiting)) if waiting else None
+    def save(self, state: ScopeFold, later: Mapping[int, list[Item]], done: int) -> bytes | None:
+        """A ScopeState, unless nothing is known of the scope."""
+        waiting = [item for firing in sorted(later) for item in later[firing]]
+        if not (waiting or state.scope.watched):
+            return None
+        saved = ScopeState(
+            done=done,
+            watched=watched_states(state.scope),
+            verdicts=verdict_states(state.scope),
+            later=[item for item in waiting if isinstance(item, Candidate)],
+            changes=[item for item in waiting if isinstance(item, Change)],
+        )
+        return SCOPE_STATE.encode(saved)
 
-    def end(
-        self, state: ScopeFold, later: Mapping[int, list[Candidate]]
-    ) -> Iterator[tuple[str, Any]]:
-        """What was counted of the scope."""
-        yield "counts", ROW.encode(Row(f"weigh {state.scope}", dict(state.counts)))
+    def end(self, state: ScopeFold, later: Mapping[int, list[Item]]) -> Iterator[tuple[str, Any]]:
+        """What was counted of the scope, and how its detectors are calibrated."""
+        counts = dict(state.counts)
+        for key, watched in state.scope.watched.items():
+            detector = self._detectors.get(key)
+            if detector is not None:
+                at = f"{HELD}scopes|{state.name}|{detector.name}"
+                today = max(watched.days, default=0)
+                calibration = watched.calibration(today)
+                counts[f"{at}|days"] = calibration.days if calibration else 0
+                counts[f"{at}|since"] = watched.since
+        yield "counts", ROW.encode(Row(f"weigh {state.name}", counts))
 
 
 @dataclass(eq=False)
 class WeighPeers(beam.PTransform):  # type: ignore[misc]
-    """KV[scope, Candidate or saved state] → .anomalies: all of them; .alertable: KV[rule uuid,
-    Anomaly] of those at or over the rule's threshold; .counts: accounting rows; .state: KV[scope,
-    ScopeState].
+    """KV[scope, Candidate, Change or saved state] → .anomalies: all of them; .alertable: KV[rule
+    uuid, Anomaly] of those at or over the rule's threshold; .counts: accounting rows; .state:
+    KV[scope, ScopeState].
 
     Keyed by scope, where the candidates of all its detectors meet. State and timer: see FoldByKey.
     """
@@ -108,7 +196,7 @@ class WeighPeers(beam.PTransform):  # type: ignore[misc]
         """See the class."""
         rules = self.rules
 
-        def make() -> Fold[ScopeFold, Candidate]:
+        def make() -> Fold[ScopeFold, Item]:
             return WeighFold(rules)
 
         tags = ("anomalies", "alertable", "counts")

@@ -66,7 +66,7 @@ def _slice_means(mass: float, total: float, parts: int) -> Floats:
 
 
 class Scorer(Protocol):
-    """What a rule names to say how an entity's actions are judged."""
+    """A scorer that looks at the entity alone."""
 
     @property
     def name(self) -> str:
@@ -76,6 +76,10 @@ class Scorer(Protocol):
     @property
     def settles(self) -> bool:
         """Slices are learned 2 h after their end (True) or before they are judged (False)."""
+        ...
+
+    def history(self) -> History:
+        """An empty history of the kind that it judges by."""
         ...
 
     def judge(self, history: History, actions: Collection[str]) -> dict[str, float]:
@@ -90,16 +94,20 @@ class Elastic:
     name: str = "elastic"
     settles: bool = False
 
+    def history(self) -> History:
+        """With aged counts, kept for ever."""
+        return History()
+
     def judge(self, history: History, actions: Collection[str]) -> dict[str, float]:
         """See Scorer; `history` has learned the slice already."""
         rarest = {
             action: mass
             for action in actions
-            if (mass := history.mass(action)) < LIMIT * history.total
+            if (mass := history.mass(action)) < LIMIT * history.masses.total
         }
         if not rarest:
             return {}
-        masses = history.masses()
+        masses = history.masses.all()
         known = {mass: probability(masses, mass) for mass in set(rarest.values()) if mass}
         if 0.0 in rarest.values():  # not learned: it is added to the counts as once
             known[0.0] = probability(*history.masses_with(""))
@@ -116,15 +124,19 @@ class Window:
     name: str = "window"
     settles: bool = True
 
+    def history(self) -> History:
+        """With aged counts, kept for ever."""
+        return History()
+
     def judge(self, history: History, actions: Collection[str]) -> dict[str, float]:
         """See Scorer; `history` holds no slice of the window."""
-        total = history.total + 1
+        total = history.masses.total + 1
         rarest = {
             action: mass for action in actions if (mass := history.mass(action)) + 1 < LIMIT * total
         }
         if not rarest:
             return {}
-        ranked = np.sort(history.masses())
+        ranked = np.sort(history.masses.all())
         sums = np.append(0.0, np.cumsum(ranked))
         hopeless = LIMIT * _parts(0.99 * total) * total  # p ≥ Q/k, as in `probability`
         known: dict[float, float] = {}

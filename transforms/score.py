@@ -9,15 +9,18 @@ from typing import Any, Final
 import apache_beam as beam
 
 from schemas.anomaly import CANDIDATE
+from schemas.change import CHANGE
 from schemas.counts import HELD, LATEST, ROW, Row
 from schemas.late import TOO_LATE
 from schemas.rule import Detector
 from schemas.slices import Group, unpack
 from schemas.state import ENTITY_STATE
-from transforms.entity import DAY, Entity, entity, restore
+from transforms.entity import Entity, entity, restore
 from transforms.firing import WHOLE, WINDOW, Course, timing
 from transforms.fold import Fold, FoldByKey
+from transforms.history import DAY
 from transforms.judge import judge, judge_strays, overflow, stray
+from transforms.own import Contrast
 
 FORGET_AFTER: Final = 180 * DAY
 """Slices after which an entity of which nothing new was learned is forgotten: 180 days."""
@@ -58,11 +61,14 @@ class ScoreFold:
         for slice_, actions in sorted(known.items()):
             found += judge(state, slice_, actions, firing)
         for group in strays:
-            candidates, new = judge_strays(state, group, firing)
+            candidates, new = judge_strays(state, group, strays, firing)
             found += candidates
             for action in sorted(group.cells):
                 record = stray(state, group, action, firing, action in new)
                 yield "late", TOO_LATE.encode(record)
+        if isinstance(state.scorer, Contrast):
+            for change in state.told(firing):
+                yield "candidates", (scope, CHANGE.encode(change))
         state.counts["candidates"] += len(found)
         for candidate in found:
             yield "candidates", (scope, CANDIDATE.encode(candidate))

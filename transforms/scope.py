@@ -1,0 +1,208 @@
+"""The second stage of `contrast`: what a scope remembers of its entities, and how it judges by it.
+
+Source: contrast.md, §2, §4 and §5. Days are counted from 1970, in UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from schemas.anomaly import Candidate, Factor
+from schemas.change import Change
+from schemas.entity import entity_text
+from transforms.calibrate import DAYS, HIGHEST, Calibration, calibrate
+from transforms.contrast import Peers, Sightings, judge
+from transforms.firing import WINDOW
+from transforms.history import DAY
+
+SIGHTING_DAYS: Final = 30
+"""Closed days over which the shares of failures and writes are taken."""
+
+
+class Verdict(NamedTuple):
+    """S and its factors."""
+
+    surprise: float
+    factors: list[Factor]
+
+
+@dataclass
+class Day:
+    """What was judged of one detector on one day."""
+
+    sightings: int = 0
+    """Candidates with n ≥ 5."""
+    failed: int = 0
+    wrote: int = 0
+    judged: int = 0
+    """Entities, once the day is closed."""
+    highest: list[float] = field(default_factory=list)
+    """Of these the 64 highest S, descending."""
+    open: dict[str, float] = field(default_factory=dict)
+    """Entity → its highest S, until the day is closed."""
+
+    def close(self) -> None:
+        """Keep what a calibration needs."""
+        if self.open:
+            self.judged = len(self.open)
+            self.highest = sorted(self.open.values(), reverse=True)[:HIGHEST]
+            self.open = {}
+
+
+@dataclass
+class Watched:
+    """What a scope remembers of one detector."""
+
+    peers: Peers = field(default_factory=Peers)
+    days: dict[int, Day] = field(default_factory=dict)
+    since: int = -1
+    """The first firing that was calibrated."""
+    _calibrated: tuple[int, Calibration | None] = (-1, None)
+
+    def apply(self, change: Change) -> None:
+        """Take note of what entered or left an entity's history."""
+        for kind, values in change.entered.items():
+            table = self.peers.table(kind)
+            for value in values:
+                table.enter(value, change.slice, change.entity)
+        for kind, values in change.left.items():
+            table = self.peers.table(kind)
+            for value in values:
+                table.leave(value)
+
+    def close(self, today: int) -> None:
+        """Close the days before `today`, and forget those that nothing asks for any more."""
+        for day in sorted(self.days):
+            if day < today - SIGHTING_DAYS - 1:
+                del self.days[day]
+            elif day < today:
+                self.days[day].close()
+
+    def sightings(self, today: int) -> Sightings:
+        """First sightings of the closed days before `today`."""
+        days = [self.days[day] for day in range(today - SIGHTING_DAYS, today) if day in self.days]
+        return Sightings(
+            sum(day.sightings for day in days),
+            sum(day.failed for day in days),
+            sum(day.wrote for day in days),
+        )
+
+    def calibration(self, today: int) -> Calibration | None:
+        """The calibration by the closed days before `today`."""
+        known, found = self._calibrated
+        if known != today:
+            days = [self.days[day] for day in range(today - DAYS, today) if day in self.days]
+            found = calibrate([_closed(day) for day in days])
+            self._calibrated = (today, found)
+        return found
+
+    def book_sighting(self, candidate: Candidate) -> None:
+        """Count a candidate on the day of its slice."""
+        day = self.days.setdefault(candidate.slice // DAY, Day())
+        day.sightings += 1
+        day.failed += candidate.cell.failed
+        day.wrote += candidate.cell.write
+
+    def book(self, candidate: Candidate, surprise: float) -> None:
+        """Keep an entity's highest S on the day of the slice."""
+        day = self.days.setdefault(candidate.slice // DAY, Day())
+        who = who_of(candidate)
+        day.open[who] = max(day.open.get(who, surprise), surprise)
+
+
+def _closed(day: Day) -> tuple[int, list[float]]:
+    if day.open:
+        return len(day.open), sorted(day.open.values(), reverse=True)[:HIGHEST]
+    return day.judged, day.highest
+
+
+def who_of(candidate: Candidate) -> str:
+    """The entity of a candidate, as the sets of cells have it."""
+    return entity_text(tuple(candidate.entity.values()))
+
+
+def today_of(slice_: int) -> int:
+    """The first day that is not closed when a slice is judged."""
+    return (slice_ - WINDOW) // DAY
+
+
+@dataclass
+class Scope:
+    """What a scope remembers, by detector; and the verdicts of users that cities may carry."""
+
+    with_tool: frozenset[str] = frozenset()
+    """Detectors that have the factor `tool`, too."""
+    watched: dict[str, Watched] = field(default_factory=dict)
+    verdicts: dict[tuple[int, str], dict[str, Verdict]] = field(default_factory=dict)
+    """(slice, action) → user → verdict, of the last two hours."""
+
+    def of(self, detector: str) -> Watched:
+        """What is remembered of a detector."""
+        return self.watched.setdefault(detector, Watched())
+
+    def apply(self, changes: Iterable[Change]) -> None:
+        """Take note of settlements."""
+        for change in changes:
+            self.of(change.detector).apply(change)
+
+    def judge_users(self, candidates: Iterable[Candidate]) -> list[tuple[Candidate, Verdict]]:
+        """Verdicts of candidates of a user detector."""
+        told = []
+        for candidate in candidates:
+            verdict = self._own(candidate)
+            key = (candidate.slice, candidate.action)
+            self.verdicts.setdefault(key, {})[who_of(candidate)] = verdict
+            told.append((candidate, verdict))
+        return told
+
+    def judge_cities(self, candidates: Iterable[Candidate]) -> list[tuple[Candidate, Verdict]]:
+        """Verdicts of candidates of a city detector: of its most surprising user who is a
+        candidate too; the city's own where nobody with a name did it; none where it is usual for
+        its users, who travel.
+        """
+        told = []
+        for candidate in candidates:
+            found = self.verdicts.get((candidate.slice, candidate.action), {})
+            users = [user for user in candidate.cell.users if user]
+            met = [user for user in users if user in found]
+            if met:
+                user = min(met, key=lambda name: (-found[name].surprise, name))
+                told.append((candidate, found[user]))
+            elif not users:
+                told.append((candidate, self._own(candidate)))
+        return told
+
+    def _own(self, candidate: Candidate) -> Verdict:
+        watched = self.of(candidate.detector)
+        assert candidate.own is not None
+        seen = watched.sightings(today_of(candidate.slice))
+        with_tool = candidate.detector in self.with_tool
+        found = judge(
+            candidate.own, candidate.cell, candidate.action, watched.peers, seen, with_tool
+        )
+        return Verdict(*found)
+
+    def book(
+        self, candidates: Iterable[Candidate], told: Iterable[tuple[Candidate, Verdict]]
+    ) -> None:
+        """Count candidates and keep verdicts, when all of a firing are judged; what came too late
+        is never booked.
+        """
+        for candidate in candidates:
+            if candidate.timing != "too_late":
+                self.of(candidate.detector).book_sighting(candidate)
+        for candidate, verdict in told:
+            if candidate.timing != "too_late":
+                self.of(candidate.detector).book(candidate, verdict.surprise)
+
+    def end(self, firing: int) -> None:
+        """Let go of what no later firing asks for."""
+        for key in [key for key in self.verdicts if key[0] <= firing - WINDOW]:
+            del self.verdicts[key]
+        for watched in self.watched.values():
+            today = today_of(firing)
+            watched.close(today)
+            if watched.since < 0 and watched.calibration(today) is not None:
+                watched.since = firing
