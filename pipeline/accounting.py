@@ -11,6 +11,7 @@ from schemas.metrics import CATALOGUE, measured
 from schemas.rule import Rule, detectors
 from schemas.selection import Selection
 from schemas.words import iso
+from transforms.calibrate import rate_of_score
 from transforms.firing import WINDOW, time_of
 
 _SCORES: Final = 1_000
@@ -56,6 +57,7 @@ def run_document(
         "versions": header["versions"],
         "started": header["started"],
         "firings": list(firings),
+        "calibration": _calibration(held, rules),
         "metrics": _metrics(counts, names, list(of), header),
     }
 
@@ -93,14 +95,47 @@ def _accounting(listing: Mapping[str, Any], tree: Mapping[str, Any]) -> dict[str
         "passed_over": listing.get("passed_over", {}),
         "records": records,
         "detectors": detectors,
-        "cells": {name: _CELLS | figures for name, figures in cells.items()},
+        "cells": {
+            name: _cells(figures, tree.get("usual", {}).get(name, 0))
+            for name, figures in cells.items()
+        },
         "weighed": tree.get("weighed", {}),
     }
 
 
-_CELLS: Final = dict.fromkeys(
-    ("cells", "judged", "known", "candidates", "flood_excess", "distinct_events"), 0
-)
+_FATES: Final = ("judged", "known", "usual", "too_young", "flood_excess")
+"""What becomes of a cell: known to its entity, usual for the users of its city, of an entity too
+young to be judged, or judged, one by one or as a flood."""
+_CELLS: Final = dict.fromkeys(("cells", *_FATES, "candidates", "distinct_events"), 0)
+
+
+def _cells(figures: Mapping[str, int], usual: int) -> dict[str, int]:
+    """A detector's cells; the peers found some of the judged ones usual."""
+    told = {**_CELLS, **figures, "usual": usual}
+    told["judged"] -= usual
+    return told
+
+
+def _calibration(held: Mapping[str, Any], rules: Sequence[Rule]) -> dict[str, Any]:
+    """Rule → scope → since when there are scores, by how many days, and how many to expect."""
+    told: dict[str, Any] = {}
+    for rule in rules:
+        if rule.detector.scorer != "contrast":
+            continue
+        told[rule.id] = {}
+        for scope, detectors_ in sorted(held.get("scopes", {}).items()):
+            figures = detectors_.get(rule.detector.name)
+            if figures is not None:
+                since = figures["since"]
+                told[rule.id][scope] = {
+                    "since": None if since < 0 else iso(time_of(since)),
+                    "working_days": figures["days"],
+                    "cases_a_day": {
+                        str(score): round(rate_of_score(score, rule.cases_per_day), 3)
+                        for score in (50, 75, 90)
+                    },
+                }
+    return told
 
 
 def unclosed(accounting: Mapping[str, Any], names: Sequence[str]) -> list[str]:
@@ -131,11 +166,7 @@ def unclosed(accounting: Mapping[str, Any], names: Sequence[str]) -> list[str]:
             total(detector, "counted", "not_due_before"),
             total(detector, *_TIMINGS, "not_due"),
         )
-        equal(
-            f"{name}: cells = judged + known though too late",
-            total(cells, "cells"),
-            total(cells, "judged", "known"),
-        )
+        equal(f"{name}: cells = {' + '.join(_FATES)}", total(cells, "cells"), total(cells, *_FATES))
         equal(
             f"{name}: candidates = weighed",
             total(cells, "candidates"),

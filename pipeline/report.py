@@ -19,6 +19,7 @@ import msgspec
 from pipeline.files import read_json, read_records
 from schemas.anomaly import ANOMALY, Anomaly
 from schemas.words import printable, sentence
+from transforms.calibrate import WORKING_DAYS
 from transforms.objects import DEAD_LETTER
 
 T = TypeVar("T")
@@ -26,6 +27,7 @@ T = TypeVar("T")
 _SHOWN: Final = 10
 _REASONS: Final = 5
 _WIDTH: Final = 96
+_SCOPES: Final = 3
 
 
 def print_report(output: Path) -> int:
@@ -127,6 +129,7 @@ def _alerts(run: Mapping[str, Any], output: Path) -> Iterator[str]:
         cut = f"; cut by the cap and expired: {rule['expired']:,}" if rule["expired"] else ""
         wait = f"; waiting for the next firing: {rule['waiting']:,}" if rule["waiting"] else ""
         yield _line(rule["alerts"], "", f"{printable(names[name])}{held}{cut}{wait}")
+    yield from _calibrated(run, names)
     highest = _highest(output / "alerts.ndjson")
     if highest:
         yield ""
@@ -135,7 +138,7 @@ def _alerts(run: Mapping[str, Any], output: Path) -> Iterator[str]:
             score, name = alert["raretrail"]["score"], alert["kibana.alert.rule.name"]
             yield from _entry(number, score, name, alert["kibana.alert.reason"], others)
     if run["accounting"]["records"]["events"] and not any(metrics["anomalies"].values()):
-        yield "  Nothing is rare yet: a call can be once there are some 30 others in its history."
+        yield "  Nothing is rare yet: a call can be once there are others in its history."
     below = _below_threshold(run, output, _SHOWN - len(highest)) if len(highest) < _SHOWN else []
     if below:
         named = {rule["uuid"]: rule["name"] for rule in run["configuration"]["rules_applied"]}
@@ -144,6 +147,25 @@ def _alerts(run: Mapping[str, Any], output: Path) -> Iterator[str]:
         for number, (found, others) in enumerate(below, start=len(highest) + 1):
             score, name = found.score or 0.0, named[found.rule_id]
             yield from _entry(number, score, name, sentence(found), others)
+
+
+def _calibrated(run: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[str]:
+    """Since when there are scores, and what they promise."""
+    for rule, scopes in run["calibration"].items():
+        without = [scope for scope, told in scopes.items() if told["since"] is None]
+        with_scores = [(scope, told) for scope, told in scopes.items() if told["since"]]
+        for scope, told in with_scores[:_SCOPES]:
+            cases = told["cases_a_day"]["75"]
+            yield (
+                f"  {printable(names[rule])}, {printable(scope)}: scores since "
+                f"{told['since'][:10]}; an ordinary day has {cases:g} at 75 or above"
+            )
+        if without:
+            where = printable(without[0]) if len(without) == 1 else f"{len(without)} scopes"
+            yield (
+                f"  {printable(names[rule])}, {where}: no scores yet, they begin after "
+                f"{WORKING_DAYS} working days; --scorer window gives some at once"
+            )
 
 
 def _entry(number: int, score: float, rule: str, words: str, others: int = 0) -> Iterator[str]:

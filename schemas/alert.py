@@ -96,6 +96,7 @@ def _ours(
         "scorer": found.scorer,
         "probability": found.probability,
         "surprise": found.surprise,
+        "rate": found.rate,
         "factors": msgspec.to_builtins(found.factors),
         "scope": found.scope,
         "entity": found.entity,

@@ -85,6 +85,8 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     """S, for scorers of contrast."""
     score: float | None = None
     """0–100, rounded to 4 decimals; None before calibration."""
+    rate: float | None = None
+    """Entities of an ordinary day of the scope that are at least this odd, once calibrated."""
     factors: list[Factor] = []
     seen: int = 0
     """Learned slices in which the entity did the action before."""

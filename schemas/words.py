@@ -31,6 +31,13 @@ def iso(ms: int) -> str:
     return stamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+_CITY: Final = "source.geo.city_name"
+_REASONS: Final = 3
+"""Most factors that a sentence names."""
+_WORTH: Final = 0.5
+"""Least value of one that is worth it."""
+
+
 def sentence(found: Anomaly) -> str:
     """What happened, in one sentence: who, what, when, from where, and how new it is."""
     cell = found.cell
@@ -39,12 +46,12 @@ def sentence(found: Anomaly) -> str:
     failed = ", every time with an error" if cell.failed else ""
     when = datetime.fromtimestamp(cell.first / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
     action = printable(found.action)
-    if "source.geo.city_name" in found.entity:
+    if _CITY in found.entity:
         who = _users(cell.users) or "somebody without a user name"
         what = f"{who} called {action} from {place(found.entity)}"
     else:
         what = f"{who_of(found)} called {action}{_from(found)}"
-    return f"{what} {times} on {when}{failed}: {_history(found)}"
+    return f"{what} {times} on {when}{failed}: {_history(found)}{_reasons(found)}"
 
 
 def who_of(found: Anomaly) -> str:
@@ -79,6 +86,27 @@ def _from(found: Anomaly) -> str:
         return ""
     where = ", ".join(printable(part) for part in (first.city, first.country) if part)
     return f" from {where or printable(first.address) or 'nowhere known'}"
+
+
+def _reasons(found: Anomaly) -> str:
+    """What speaks most against the entity, and how many an ordinary day are as odd."""
+    if found.surprise is None:
+        return ""
+    most = sorted(found.factors, key=lambda factor: -factor.value)[:_REASONS]
+    told = [factor.words for factor in most if factor.value > _WORTH]
+    if found.rate is not None:
+        told.append(volume(found.rate, "city" if _CITY in found.entity else "user"))
+    return "".join(f"; {words}" for words in told)
+
+
+def volume(rate: float, what: str) -> str:
+    """How many entities an ordinary day are at least so odd, in words."""
+    if rate >= 1.5:
+        many = "cities" if what == "city" else f"{what}s"
+        return f"as odd as {rate:.0f} {many} an ordinary day"
+    days = 1 / rate
+    every = "a day" if days < 1.5 else f"in {days:,.0f} days"
+    return f"as odd as one {what} {every}"
 
 
 def _history(found: Anomaly) -> str:

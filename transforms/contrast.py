@@ -145,8 +145,8 @@ def _where(
     if not which:
         return Factor(name, best, f"its {name}s are not known")
     times = counts.get(which, 0)
-    how = f"as in {times:,} of {n:,} quarter-hours" if times else f"never in {n:,} quarter-hours"
-    return Factor(name, best, f"{'from' if name == 'place' else 'with'} {printable(which)}, {how}")
+    how = f"in {times:,} of {n:,} quarter-hours" if times else f"never before in {n:,}"
+    return Factor(name, best, f"{'from' if name == 'place' else 'with'} {printable(which)} {how}")
 
 
 def _probability(count: int, n: int, kinds: int, share: float) -> float:

@@ -136,7 +136,8 @@ class WeighFold:
             found = anomaly(candidate, rule.uuid)
             if calibration is not None and verdict is not None:
                 rate = calibration.rate(verdict.surprise)
-                found = replace(found, score=round(score_of_rate(rate, rule.cases_per_day), 4))
+                score = round(score_of_rate(rate, rule.cases_per_day), 4)
+                found = replace(found, rate=rate, score=score)
             data = ANOMALY.encode(found)
             state.counts[f"anomalies|{rule.id}"] += 1
             yield "anomalies", data
