@@ -11,7 +11,7 @@ from typing import Final
 
 from schemas.event import SLICE_MS
 from schemas.packing import FAILED, SLICES, WRITE, Context, Table, sets_of
-from schemas.slice import Cell, Evidence, earliest, hash_of, merge, number_of
+from schemas.slice import Cell, Evidence, Stream, bounded, earliest, hash_of, merge, number_of
 
 _WIDTH: Final = len(Context.__struct_fields__)
 
@@ -105,6 +105,13 @@ def _begin(ends: list[int], row: int) -> int:
 def opened(cell: Cell | Packed) -> Cell:
     """The cell itself, whether packed or not."""
     return cell.open() if isinstance(cell, Packed) else cell
+
+
+def streams_of(cell: Cell | Packed) -> tuple[Stream, ...]:
+    """The streams of a cell, packed or not."""
+    if isinstance(cell, Packed):
+        return bounded({context.stream for context in cell.contexts()} - {("", "", "")})
+    return cell.stream
 
 
 def events_of(cell: Cell | Packed) -> int:

@@ -10,7 +10,7 @@ from typing import Final
 
 from schemas.anomaly import Habit, Own
 from schemas.slice import Cell
-from schemas.slices import Group, opened
+from schemas.slices import Group, streams_of
 from transforms.history import DAY, History
 
 LEAST: Final = 5
@@ -46,7 +46,7 @@ def own_of(history: History, action: str, cell: Cell, window: Sequence[Group]) -
     company = {action}
     for group in window:
         for other, seen in group.cells.items():
-            if other not in company and streams.intersection(opened(seen).stream):
+            if other not in company and streams.intersection(streams_of(seen)):
                 company.add(other)
     return Own(
         n_actions=history.actions.n,
