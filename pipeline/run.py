@@ -12,24 +12,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import StandardOptions
 
-from pipeline import snapshot
-from pipeline.chain import Chain, check_goes_on, command_of, detectors_of
+from pipeline.chain import Chain
 from pipeline.errors import UsageError
-from pipeline.index import spans
-from pipeline.ledger import SNAPSHOT, WORK, Entry, Ledger
+from pipeline.ledger import WORK
 from pipeline.lock import LOCK, Lock
 from pipeline.options import RunSettings, parse_run
+from pipeline.plan import finish, plan, taken
 from pipeline.report import print_report
 from pipeline.rules import load_rules, with_scorer
 from pipeline.runners import Interrupts, is_embedded, prepare
-from pipeline.seen import Seen, day_of, too_old
-from pipeline.sources import Listing, find_objects
-from pipeline.steps import DAY_MS, LONG_DAYS, Step, cut, date_of, days_of, whole
+from pipeline.sources import find_objects
 from schemas.rule import Rule, RuleError
 from schemas.text import one_line
-from transforms.firing import DELIVERY_DELAY_MS, last_firing, time_of
 from transforms.locate import CityDatabaseError
 from transforms.locate import check as check_database
 from transforms.objects import Extent, TooManyDeadLetters
@@ -38,8 +34,6 @@ _NO_CITIES: Final = (
     "No city database: {rules} off. Give one with --geoip_database: GeoLite2-City (free, from "
     "MaxMind) or DB-IP's city file, in .mmdb format."
 )
-_OLD: Final = "date folders older than 90 days, which an incremental run does not look at again"
-_READ: Final = "objects that an earlier run has read"
 
 
 def run(argv: Sequence[str]) -> int:
@@ -67,7 +61,7 @@ def run_settings(
         made = _claim(settings.output)
         try:
             _lock(locks, settings)
-            chain, notices = _chain(settings, options, rules, listing, now)
+            chain, notices = plan(settings, options, rules, listing, now)
         except BaseException:
             locks.close()
             _remove_empty(made)
@@ -77,7 +71,8 @@ def run_settings(
         status = _run(chain, made, Path(scratch, "journal"))
         if status:
             return status
-        _finish(chain)
+        if not settings.incremental:
+            finish(chain.ledger, chain.entry)
     return report(settings.output)
 
 
@@ -111,130 +106,6 @@ def _left(chain: Chain, before: int) -> str:
     return f"{done} of {len(chain.steps)} steps are done and kept; the same command goes on"
 
 
-def _chain(
-    settings: RunSettings,
-    options: PipelineOptions,
-    rules: tuple[Rule, ...],
-    listing: Listing,
-    now: int,
-) -> tuple[Chain, list[str]]:
-    """The run as a chain of steps, from where it stands; what there is to say of it."""
-    ledger = Ledger(settings.output)
-    command, entry = command_of(settings, rules), ledger.entry
-    if entry is not None and entry.finished:
-        ledger.close()
-        raise _taken(settings.output, "holds the results of a run")
-    seen = Seen(ledger.seen) if settings.incremental else None
-    notices: list[str] = []
-    if entry is not None and seen is not None:
-        entry.now, entry.started = now, _iso(now)
-    entry, told = _begun(settings, rules, entry, command, now)
-    notices += told
-    if seen is not None:
-        steps = _incremental(settings, listing, seen, entry, now)
-    else:
-        steps, told = _steps(settings, listing, entry)
-        notices += told
-        if entry.steps:
-            check_goes_on(entry, command, steps)
-            left = len(steps) - len(entry.steps)
-            notices.append(f"Going on: {len(entry.steps)} steps are done, {left} are left.")
-    return Chain(settings, options, rules, listing, steps, ledger, entry, seen), notices
-
-
-def _begun(
-    settings: RunSettings,
-    rules: tuple[Rule, ...],
-    entry: Entry | None,
-    command: dict[str, object],
-    now: int,
-) -> tuple[Entry, list[str]]:
-    """(what a run begins with, what to say of it): nothing, a snapshot, or what it left itself."""
-    if entry is not None and not settings.incremental:
-        return entry, []
-    folder, flag = settings.snapshot_in, "--snapshot_in"
-    if entry is not None:
-        folder, flag = settings.output / SNAPSHOT, "--output"
-    if folder is None:
-        return Entry(command=command, started=_iso(now), now=now), []
-    manifest = snapshot.open_snapshot(folder, flag)
-    told = snapshot.check_fits(manifest, detectors_of(settings, rules), f"{flag} {folder}")
-    if entry is not None:
-        return entry, list(told)
-    horizon = manifest.firing
-    if settings.until is not None and last_firing(settings.until) <= horizon:
-        raise UsageError(
-            f"--until: not after the snapshot, whose horizon is {manifest.horizon}; "
-            "there is nothing to judge"
-        )
-    begun = Entry(
-        command=command,
-        started=_iso(now),
-        now=now,
-        horizon=horizon,
-        carried_in=dict(manifest.held),
-    )
-    return begun, list(told)
-
-
-def _steps(settings: RunSettings, listing: Listing, entry: Entry) -> tuple[list[Step], list[str]]:
-    """(the steps of a replay, what to say of them)."""
-    until = None
-    if settings.snapshot_out is not None:
-        assert settings.until is not None
-        until = last_firing(settings.until)
-    names, days = listing.names, settings.step
-    if days is None:
-        known = days_of(names)
-        days = 1 if known is not None and known > LONG_DAYS else 0
-    if not days:
-        return [whole(names, until)], []
-    undated = [name for name in names if date_of(name) is None]
-    extent = Extent(settings.start, settings.until, entry.now)
-    found = spans(undated, extent, len(undated))
-    longest = max(found, key=lambda name: found[name][1] - found[name][0], default=None)
-    if longest is not None:
-        length = (found[longest][1] - found[longest][0]) / DAY_MS
-        if length > 2 * days:
-            notice = f"--step: {longest} holds events of {length:.0f} days and cannot be cut"
-            return [whole(names, until)], [f"{one_line(notice)}; all is judged in one step."]
-    return cut(names, days, until, found), []
-
-
-def _incremental(
-    settings: RunSettings, listing: Listing, seen: Seen, entry: Entry, now: int
-) -> list[Step]:
-    """What is new, up to the last firing for which everything should have been delivered."""
-    if entry.horizon is not None:
-        today = day_of(time_of(entry.horizon))  # not the clock's: a run may have been stopped early
-        for name in [name for name in listing.names if too_old(name, today)]:
-            listing.skip(_OLD, name)
-        listing.names = [name for name in listing.names if not too_old(name, today)]
-    new = seen.news(listing.names)
-    known = len(listing.names) - len(new)
-    if known:
-        listing.skipped[_READ] = []  # counted below; their names would fill run.json
-    horizon = last_firing(now - DELIVERY_DELAY_MS)
-    horizon = horizon if entry.horizon is None else max(horizon, entry.horizon)
-    days = settings.step
-    if days is None:
-        span = days_of(new)
-        days = 1 if span is not None and span > LONG_DAYS else 0
-    stamp = datetime.fromtimestamp(now / 1000, UTC).strftime("%Y%m%dT%H%M%S")
-    steps = cut(new, days, horizon) if days and days_of(new) else [whole(new, horizon)]
-    return [Step(f"{stamp}-{step.name}", step.names, step.until) for step in steps]
-
-
-def _finish(chain: Chain) -> None:
-    """Put the state where it is wanted, and leave the results only."""
-    settings, ledger = chain.settings, chain.ledger
-    if settings.incremental:
-        return
-    if settings.snapshot_out is not None:
-        snapshot.publish(ledger.output / SNAPSHOT, settings.snapshot_out)
-    ledger.close()
-
-
 def _rules(settings: RunSettings) -> tuple[tuple[Rule, ...], str]:
     """(the rules that this run can apply, what to say of those that it cannot)."""
     try:
@@ -260,10 +131,6 @@ def _needs_cities(rule: Rule) -> bool:
     return any(name.startswith("source.geo.") for name in fields)
 
 
-def _iso(now: int) -> str:
-    return datetime.fromtimestamp(now / 1000, UTC).isoformat()
-
-
 def _check_free(settings: RunSettings) -> None:
     """Make sure that OUT is new, an empty folder, or one that a run can go on with."""
     output = settings.output
@@ -273,11 +140,7 @@ def _check_free(settings: RunSettings) -> None:
         return
     if any(path.name != LOCK for path in output.iterdir()):
         finished = (output / "run.json").exists()
-        raise _taken(output, "holds the results of a run" if finished else "is not empty")
-
-
-def _taken(output: Path, what: str) -> UsageError:
-    return UsageError(f"--output {output}: {what}; name a new folder or remove it")
+        raise taken(output, "holds the results of a run" if finished else "is not empty")
 
 
 def _claim(output: Path) -> list[Path]:
@@ -300,12 +163,18 @@ def _lock(locks: ExitStack, settings: RunSettings) -> None:
     if folder is None:
         return
     try:
-        if folder.exists() and any(folder.iterdir()) and not (folder / "manifest.json").exists():
+        if folder.exists() and _holds_others(folder):
             raise UsageError(f"--snapshot_out {folder}: is not empty and no snapshot")
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--snapshot_out {folder}: cannot be written: {error.strerror}") from None
     locks.enter_context(Lock(folder, "--snapshot_out"))
+
+
+def _holds_others(folder: Path) -> bool:
+    """Whether a folder holds what is no snapshot; a lock may have outlived its run."""
+    there = {path.name for path in folder.iterdir()} - {LOCK}
+    return bool(there) and "manifest.json" not in there
 
 
 def _withdraw(output: Path, made: Sequence[Path]) -> None:

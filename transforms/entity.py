@@ -48,20 +48,24 @@ class Entity:
         """Partition field to value."""
         return dict(zip(self.detector.partition_fields, self.key.entity, strict=True))
 
-    def merge(self, groups: list[Group]) -> dict[int, list[str]]:
-        """Put groups with what is pending; the actions of each slice that were not there before."""
+    def merge(self, groups: list[Group]) -> tuple[dict[int, list[str]], set[int]]:
+        """Put groups with what is pending: (the actions of each slice that were not there before,
+        the slices of which nothing was).
+        """
         new: dict[int, list[str]] = {}
+        first: set[int] = set()
         for group in groups:
             pending = self.pending.get(group.slice)
             if pending is None:
                 fresh = list(group.cells)
                 self.pending[group.slice] = group
+                first.add(group.slice)
             else:
                 fresh = [action for action in group.cells if action not in pending.cells]
                 pending.absorb(group)
             new.setdefault(group.slice, []).extend(fresh)
             self.counts["cells"] += len(fresh)
-        return new
+        return new, first
 
     def settle(self, until: int) -> Iterator[tuple[int, Cell, int]]:
         """Learn the slices up to `until` and let them go; see `learn` for what it says."""
@@ -93,8 +97,8 @@ class Entity:
             return self.history.latest + self.forget_after + 1
         return max(self.strays.values()) + STRAYS + 1 if self.strays else None
 
-    def forget(self, firing: int, new: Collection[int]) -> None:
-        """Leave whole if it is time to and nothing is pending but the slices in `new`, of which
+    def forget(self, firing: int, first: Collection[int]) -> None:
+        """Leave whole if it is time to and nothing is pending but the slices in `first`, of which
         this firing is the first to know; let go of strays that are too old.
         """
         if self.strays:
@@ -102,7 +106,7 @@ class Entity:
         leaves = self.leaves
         if self.history.since < 0 or leaves is None or firing < leaves:
             return
-        if all(slice_ in new for slice_ in self.pending):
+        if all(slice_ in first for slice_ in self.pending):
             self.history, self.strays, self.full_day = History(), {}, -1
             self.counts["forgotten"] += 1
 

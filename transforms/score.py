@@ -51,9 +51,9 @@ class ScoreFold:
         """Merge what became known, settle what is 2 h old, forget, judge; in this order."""
         scope = state.key.scope.encode()
         in_time, strays = _by_timing(state, items, firing)
-        known = state.merge(in_time)
+        known, first = state.merge(in_time)
         full = list(state.settle(firing - WINDOW))
-        state.forget(firing, known)
+        state.forget(firing, first)
         found = [overflow(state, *refused, firing) for refused in full]
         for slice_, actions in sorted(known.items()):
             found += judge(state, slice_, actions, firing)
