@@ -10,7 +10,7 @@ from typing import Final
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline import snapshot
-from pipeline.chain import Chain, check_goes_on, command_of, detectors_of
+from pipeline.chain import Chain, check_same, check_unchanged, command_of, detectors_of
 from pipeline.errors import UsageError
 from pipeline.index import spans
 from pipeline.ledger import SNAPSHOT, Entry, Ledger
@@ -37,9 +37,11 @@ def plan(
     """The run as a chain of steps, from where it stands; what there is to say of it."""
     ledger = Ledger(settings.output)
     command, entry = command_of(settings, rules), ledger.entry
+    if entry is not None and settings.incremental:
+        check_same(entry, {"incremental": True})
     if entry is not None and entry.finished:  # it was stopped when all was done
-        finish(ledger, entry)
-        raise taken(settings.output, "holds the results of a run")
+        check_same(entry, command)
+        return Chain(settings, options, rules, listing, [], ledger, entry), []
     seen = Seen(ledger.seen) if settings.incremental else None
     notices: list[str] = []
     if entry is not None and seen is not None:
@@ -52,7 +54,8 @@ def plan(
         steps, told = _steps(settings, listing, entry)
         notices += told
         if entry.steps:
-            check_goes_on(entry, command, steps)
+            check_same(entry, command)
+            check_unchanged(entry, steps)
             left = len(steps) - len(entry.steps)
             notices.append(f"Going on: {len(entry.steps)} steps are done, {left} are left.")
     steps = [_not_before(step, entry.horizon) for step in steps]
@@ -69,14 +72,9 @@ def _not_before(step: Step, horizon: int | None) -> Step:
 def finish(ledger: Ledger, entry: Entry) -> None:
     """Put the state where it was asked for, and leave the results only."""
     wanted = entry.command["snapshot_out"]
-    if wanted is not None:
+    if wanted is not None and (ledger.output / SNAPSHOT).exists():
         snapshot.publish(ledger.output / SNAPSHOT, Path(wanted))
     ledger.close()
-
-
-def taken(output: Path, what: str) -> UsageError:
-    """OUT cannot be used."""
-    return UsageError(f"--output {output}: {what}; name a new folder or remove it")
 
 
 def _begun(

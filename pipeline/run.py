@@ -7,19 +7,20 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from apache_beam.options.pipeline_options import StandardOptions
 
+from pipeline import snapshot
 from pipeline.chain import Chain
 from pipeline.errors import UsageError
 from pipeline.ledger import WORK
 from pipeline.lock import LOCK, Lock
 from pipeline.options import RunSettings, parse_run
-from pipeline.plan import finish, plan, taken
+from pipeline.plan import finish, plan
 from pipeline.report import print_report
 from pipeline.rules import load_rules, with_scorer
 from pipeline.runners import Interrupts, is_embedded, prepare
@@ -60,19 +61,20 @@ def run_settings(
         listing = find_objects(settings.inputs, extent, spool, settings.incremental)
         made = _claim(settings.output)
         try:
-            _lock(locks, settings)
+            made = [*made, *_lock(locks, settings)]
             chain, notices = plan(settings, options, rules, listing, now)
-        except BaseException:
+        except BaseException as error:
             locks.close()
             _remove_empty(made)
+            if isinstance(error, OSError):
+                fault = f"cannot be written: {error.strerror}; what is there is kept"
+                raise UsageError(f"--output {settings.output}: {fault}") from None
             raise
         for line in filter(None, (notice, *notices)):
             print(line, file=sys.stderr)
         status = _run(chain, made, Path(scratch, "journal"))
         if status:
             return status
-        if not settings.incremental:
-            finish(chain.ledger, chain.entry)
     return report(settings.output)
 
 
@@ -82,6 +84,8 @@ def _run(chain: Chain, made: Sequence[Path], journal: Path) -> int:
     try:
         with interrupts:
             chain.run(journal)
+            if not chain.settings.incremental:
+                finish(chain.ledger, chain.entry)
     except BaseException as error:
         cause = "interrupted" if interrupts.any else _cause(error)
         if cause is None and not is_embedded(chain.options):
@@ -140,7 +144,11 @@ def _check_free(settings: RunSettings) -> None:
         return
     if any(path.name != LOCK for path in output.iterdir()):
         finished = (output / "run.json").exists()
-        raise taken(output, "holds the results of a run" if finished else "is not empty")
+        raise _taken(output, "holds the results of a run" if finished else "is not empty")
+
+
+def _taken(output: Path, what: str) -> UsageError:
+    return UsageError(f"--output {output}: {what}; name a new folder or remove it")
 
 
 def _claim(output: Path) -> list[Path]:
@@ -156,25 +164,23 @@ def _claim(output: Path) -> list[Path]:
     return made
 
 
-def _lock(locks: ExitStack, settings: RunSettings) -> None:
-    """Hold OUT, and the folder that the state goes to."""
+def _lock(locks: ExitStack, settings: RunSettings) -> list[Path]:
+    """Hold OUT and the folder for the state; the folders made for that, inner ones first."""
     locks.enter_context(Lock(settings.output, "--output"))
     folder = settings.snapshot_out
     if folder is None:
-        return
+        return []
+    if folder == settings.output or settings.output in folder.parents:
+        raise UsageError(f"--snapshot_out {folder}: must not lie in --output; name another")
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
-        if folder.exists() and _holds_others(folder):
+        if folder.exists() and not snapshot.may_hold(folder):
             raise UsageError(f"--snapshot_out {folder}: is not empty and no snapshot")
         folder.mkdir(parents=True, exist_ok=True)
+        locks.enter_context(Lock(folder, "--snapshot_out"))
     except OSError as error:
         raise UsageError(f"--snapshot_out {folder}: cannot be written: {error.strerror}") from None
-    locks.enter_context(Lock(folder, "--snapshot_out"))
-
-
-def _holds_others(folder: Path) -> bool:
-    """Whether a folder holds what is no snapshot; a lock may have outlived its run."""
-    there = {path.name for path in folder.iterdir()} - {LOCK}
-    return bool(there) and "manifest.json" not in there
+    return made
 
 
 def _withdraw(output: Path, made: Sequence[Path]) -> None:
@@ -182,16 +188,15 @@ def _withdraw(output: Path, made: Sequence[Path]) -> None:
     for path in output.iterdir():
         if path.name != LOCK:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for folder in made:  # they are held: nobody else's lock is there
+        (folder / LOCK).unlink(missing_ok=True)
     _remove_empty(made)
 
 
 def _remove_empty(made: Sequence[Path]) -> None:
     for folder in made:
-        try:
-            (folder / LOCK).unlink(missing_ok=True)
+        with suppress(OSError):
             folder.rmdir()
-        except OSError:
-            return
 
 
 def _cause(error: BaseException) -> str | None:

@@ -42,6 +42,7 @@ class RuleFold:
         """Count what a firing chose and held back."""
         name = self.rule.id
         self.counts[f"firings|{name}"] += 1
+        self.counts[f"selected|{name}"] += selection.new
         self.counts[f"alerts|{name}"] += len(selection.alerts)
         self.counts[f"cut|{name}"] += len(selection.cut)
         self.counts[f"suppressed|{name}"] += len(selection.suppressed)
