@@ -41,6 +41,8 @@ class Entity:
     """Actions that came too late to be learned → the last firing that saw them."""
     full_day: int = -1
     """Last day on which there was no room for an action."""
+    latest: int = -1
+    """The last slice that was merged in this run."""
     counts: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -48,7 +50,7 @@ class Entity:
         """Partition field to value."""
         return dict(zip(self.detector.partition_fields, self.key.entity, strict=True))
 
-    def merge(self, groups: list[Group]) -> tuple[dict[int, list[str]], set[int]]:
+    def merge(self, groups: list[Group], firing: int) -> tuple[dict[int, list[str]], set[int]]:
         """Put groups with what is pending: (the actions of each slice that were not there before,
         the slices of which nothing was).
         """
@@ -58,6 +60,7 @@ class Entity:
             pending = self.pending.get(group.slice)
             if pending is None:
                 fresh = list(group.cells)
+                group.firing = firing
                 self.pending[group.slice] = group
                 first.add(group.slice)
             else:
@@ -65,6 +68,7 @@ class Entity:
                 pending.absorb(group)
             new.setdefault(group.slice, []).extend(fresh)
             self.counts["cells"] += len(fresh)
+            self.latest = max(self.latest, group.slice)
         return new, first
 
     def settle(self, until: int) -> Iterator[tuple[int, Cell, int]]:
@@ -106,7 +110,8 @@ class Entity:
         leaves = self.leaves
         if self.history.since < 0 or leaves is None or firing < leaves:
             return
-        if all(slice_ in first for slice_ in self.pending):
+        idle_since = self.history.latest + self.forget_after
+        if all(slice_ in first and slice_ > idle_since for slice_ in self.pending):
             self.history, self.strays, self.full_day = History(), {}, -1
             self.counts["forgotten"] += 1
 
@@ -120,7 +125,8 @@ class Entity:
         if self.history.since < 0 and not (self.pending or self.strays or later):
             return None
         held = [_held(group, group.firing, True) for _, group in sorted(self.pending.items())]
-        held += [_held(g, firing, False) for firing in sorted(later) for g in later[firing]]
+        for firing in sorted(later):
+            held += [_held(group, firing, False) for group in _by_slice(later[firing])]
         history = self.history
         actions = history.actions.values()
         actions.mass = history.masses_kept
@@ -175,6 +181,17 @@ def restore(found: Entity, data: bytes) -> tuple[Entity, list[tuple[int, Group]]
 def together(group: Group, actions: list[str]) -> Cell:
     """The cells of some actions as one."""
     return reduce(merge, (opened(group.cells[action]) for action in actions))
+
+
+def _by_slice(groups: list[Group]) -> list[Group]:
+    """One group a slice, in their order."""
+    merged: dict[int, Group] = {}
+    for group in groups:
+        if group.slice in merged:
+            merged[group.slice].absorb(group)
+        else:
+            merged[group.slice] = group
+    return [merged[slice_] for slice_ in sorted(merged)]
 
 
 def _held(group: Group, firing: int, known: bool) -> HeldSlice:

@@ -60,6 +60,8 @@ def judge_strays(state: Entity, group: Group, firing: int) -> tuple[list[Candida
     for action in sorted(group.cells):
         if action in state.strays or len(state.strays) < MOST:
             state.strays[action] = firing
+        else:
+            state.counts["overflow"] += 1
     found = state.scorer.judge(state.history, sorted(new))
     return _candidates(state, group, found, dict.fromkeys(found, (0, None)), firing), new
 

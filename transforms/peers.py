@@ -82,7 +82,7 @@ class WeighFold:
         self, state: ScopeFold, later: Mapping[int, list[Candidate]], done: int
     ) -> bytes | None:
         """A ScopeState, as long as anything is due later."""
-        waiting = [found for firing in sorted(later) for found in later[firing]]
+        waiting = [found for firing in sorted(later) for found in sorted(later[firing], key=_order)]
         return SCOPE_STATE.encode(ScopeState(done, waiting)) if waiting else None
 
     def end(
@@ -90,6 +90,10 @@ class WeighFold:
     ) -> Iterator[tuple[str, Any]]:
         """What was counted of the scope."""
         yield "counts", ROW.encode(Row(f"weigh {state.scope}", dict(state.counts)))
+
+
+def _order(found: Candidate) -> tuple[str, list[tuple[str, str]], int, str]:
+    return found.detector, sorted(found.entity.items()), found.slice, found.action
 
 
 @dataclass(eq=False)
