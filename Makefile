@@ -28,6 +28,9 @@ bench: $(VENV)/ready  ## speed and memory, as ratios (about 30 minutes)
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.replay
 
+soak: $(VENV)/ready  ## long campaigns: kill -9 at random moments, steps and incremental runs
+	$(BIN)/python -m benchmarks.soak
+
 demo-clean:  ## remove what `make run` wrote
 	rm -rf $(DEMO)
 
@@ -40,4 +43,4 @@ $(VENV)/ready: pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-.PHONY: help run test lint bench demo-clean clean
+.PHONY: help run test lint bench soak demo-clean clean

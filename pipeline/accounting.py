@@ -17,6 +17,7 @@ from transforms.firing import WINDOW, time_of
 _SCORES: Final = 1_000
 """Most scores of one list in run.json; the number stands beside them."""
 _RECORDS: Final = ("unreadable", "out_of_range", "outside_from_until", "events")
+_ENDS: Final = ("alerts", "suppressed", "expired")
 _TIMINGS: Final = ("on_time", "late", "too_late")
 
 
@@ -32,8 +33,7 @@ def run_document(
     was carried in from a snapshot, the horizon if it was given, metrics of its own); `counts` and
     `firings`: of all the graphs that the run was made of.
     """
-    of = {rule.id: [one for one in firings if one["rule"] == rule.id] for rule in rules}
-    tree = nested(counts)
+    tree, ids = nested(counts), [rule.id for rule in rules]
     held, before = tree.get(HELD[:-1], {}), nested(header["carried_in"]).get(HELD[:-1], {})
     accounting = _accounting(header["listing"], tree)
     for name, detector in accounting["detectors"].items():
@@ -42,12 +42,12 @@ def run_document(
     accounting["alerts"] = {
         rule: {
             "alertable": tree.get("alertable", {}).get(rule, 0),
-            "selected_from": sum(one["new"] for one in mine),
+            "selected_from": tree.get("selected", {}).get(rule, 0),
             "waiting_before": before.get("waiting", {}).get(rule, 0),
             "waiting": held.get("waiting", {}).get(rule, 0),
-            **_chosen(mine),
+            **{what: tree.get(what, {}).get(rule, 0) for what in _ENDS},
         }
-        for rule, mine in of.items()
+        for rule in ids
     }
     names = [detector.name for detector in detectors(rules)]
     gaps = unclosed(accounting, names)
@@ -58,7 +58,7 @@ def run_document(
         "started": header["started"],
         "firings": list(firings),
         "calibration": _calibration(held, rules),
-        "metrics": _metrics(counts, names, list(of), header),
+        "metrics": _metrics(counts, names, ids, header),
     }
 
 
@@ -177,17 +177,9 @@ def unclosed(accounting: Mapping[str, Any], names: Sequence[str]) -> list[str]:
         equal(
             f"{name}: alertable + waiting before = alerts + suppressed + expired + waiting",
             total(rule, "alertable", "waiting_before"),
-            total(rule, "alerts", "suppressed", "expired", "waiting"),
+            total(rule, *_ENDS, "waiting"),
         )
     return gaps
-
-
-def _chosen(firings: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    return {
-        "alerts": sum(one["alerts"] for one in firings),
-        "suppressed": sum(one["suppressed"]["number"] for one in firings),
-        "expired": sum(one["expired"]["number"] for one in firings),
-    }
 
 
 def _horizon(given: int | None, latest: int | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from collections.abc import Mapping, Sequence
@@ -105,7 +106,7 @@ class Chain:
     ) -> None:
         """Make what a step wrote a part of the run."""
         account = _account(folder / ACCOUNT)
-        digest = digest_of(step.names)
+        digest = digest_of_step(step)
         entry = self.entry.after(step.name, digest, len(step.names), account, step.until)
         entry.finished = last and not self.settings.incremental
         if self._keeps(step):
@@ -127,7 +128,7 @@ class Chain:
 
     def _metrics(self, entry: Entry, folder: Path, elapsed: float) -> dict[str, Any]:
         """What only the driver can measure."""
-        told: dict[str, Any] = {"seconds": round(elapsed, 3), "steps": len(entry.steps)}
+        told: dict[str, Any] = {"seconds": round(elapsed, 3), "steps": entry.done}
         if (folder / SNAPSHOT).exists():
             told["state_bytes"] = snapshot.sizes(folder / SNAPSHOT)
         if self.settings.incremental and entry.horizon is not None:
@@ -207,21 +208,37 @@ def command_of(settings: RunSettings, rules: Sequence[Rule]) -> dict[str, Any]:
     }
 
 
-def check_goes_on(entry: Entry, command: Mapping[str, Any], steps: Sequence[Step]) -> None:
-    """Make sure that a run can go on. Raises UsageError that names what differs."""
+def check_same(entry: Entry, command: Mapping[str, Any]) -> None:
+    """Make sure that the same command goes on. Raises UsageError that names what differs."""
     for key in command:
         if entry.command.get(key) != command[key]:
             raise UsageError(
                 f"--output: it holds an unfinished run of another command, whose {key} is "
                 f"{entry.command.get(key)!r}, not {command[key]!r}; repeat it or name a new folder"
             )
-    now = {step.name: digest_of(step.names) for step in steps}
+
+
+def check_unchanged(entry: Entry, steps: Sequence[Step]) -> None:
+    """Make sure that what a run has read is still as it was. Raises UsageError."""
+    now = {step.name: digest_of_step(step) for step in steps}
     for name, digest in entry.steps.items():
         if now.get(name) != digest:
             raise UsageError(
                 f"--output: the objects of step {name} have changed since it was done; "
                 "name a new folder"
             )
+
+
+def digest_of_step(step: Step) -> str:
+    """A digest of what a step reads, and of its end, which depends on what later ones read."""
+    return digest_of([str(step.until), *(f"{name}\0{_size(name)}" for name in step.names)])
+
+
+def _size(name: str) -> int:
+    try:
+        return os.stat(name).st_size
+    except OSError:
+        return -1
 
 
 def digest_of(names: Sequence[str]) -> str:

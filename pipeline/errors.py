@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import NoReturn
 
 from schemas.text import one_line
 
@@ -13,6 +15,14 @@ class UsageError(ValueError):
 
     def __init__(self, told: str) -> None:
         super().__init__(one_line(told))
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose refusals are UsageErrors."""
+
+    def error(self, message: str) -> NoReturn:
+        """See the class."""
+        raise UsageError(message)
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

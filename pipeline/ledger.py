@@ -31,6 +31,8 @@ SNAPSHOT: Final = "snapshot"
 SEEN: Final = "seen.avro"
 RUN: Final = "run.json"
 _LEDGER: Final = "ledger.json"
+_FIRINGS: Final = 1_000
+"""Firings of an incremental run that are told, the last ones."""
 
 
 class Entry(msgspec.Struct, forbid_unknown_fields=True):
@@ -43,7 +45,10 @@ class Entry(msgspec.Struct, forbid_unknown_fields=True):
     """Start of the run, milliseconds since the epoch: the only wall clock."""
     format: int = FORMAT
     steps: dict[str, str] = {}
-    """Names of the steps that are done → digest of the names of their objects."""
+    """Names of the steps that are done → digest of what they read; of an incremental run, whose
+    steps do not come back, the last one."""
+    done: int = 0
+    """Number of steps that are done."""
     horizon: int | None = None
     """The last firing that was done."""
     alerts_bytes: int = 0
@@ -59,13 +64,15 @@ class Entry(msgspec.Struct, forbid_unknown_fields=True):
         self, name: str, digest: str, listed: int, account: Any, horizon: int | None
     ) -> Entry:
         """The entry when one more step is done."""
+        endless = bool(self.command.get("incremental"))
         return msgspec.structs.replace(
             self,
-            steps=self.steps | {name: digest},
-            horizon=self.horizon if horizon is None else horizon,
+            steps={name: digest} if endless else self.steps | {name: digest},
+            done=self.done + 1,
+            horizon=max((h for h in (self.horizon, horizon) if h is not None), default=None),
             listed=self.listed + listed,
             counts=follow(self.counts, account["counts"]),
-            firings=[*self.firings, *account["firings"]],
+            firings=[*self.firings, *account["firings"]][-_FIRINGS if endless else 0 :],
         )
 
 
@@ -85,7 +92,9 @@ class Ledger:
         if path.exists():
             try:
                 self.entry = msgspec.convert(read_json(path), Entry)
-            except (OSError, msgspec.MsgspecError) as error:
+                if self.entry.format != FORMAT:
+                    raise ValueError(f"format {self.entry.format}, this version reads {FORMAT}")
+            except (OSError, ValueError, msgspec.MsgspecError) as error:
                 raise UsageError(
                     f"--output {output}: its {path.name} is damaged ({error})"
                 ) from None

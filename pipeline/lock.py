@@ -56,5 +56,6 @@ class Lock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._path.unlink(missing_ok=True)
+        if self._is_ours():  # else it was removed with its folder, and may be another's by now
+            self._path.unlink(missing_ok=True)
         self._file.close()

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline.config import config_tokens
-from pipeline.errors import UsageError, nearest, underscored
+from pipeline.errors import Parser, UsageError, nearest, underscored
 from pipeline.sources import STDIN
 from schemas.rule import SCORERS
 from schemas.text import written
@@ -139,11 +139,6 @@ class RunSettings:
         }
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message)
-
-
 def parse_run(argv: Sequence[str], prog: str = "raretrail run") -> RunSettings:
     """The settings that a command line asks for. Raises UsageError of one line."""
     parser = _parser(prog)
@@ -194,8 +189,8 @@ def _check_together(options: argparse.Namespace) -> None:
         return
     for flag, value in (
         ("--from", options.from_time),
-        ("--until", options.until_time),
         ("--snapshot_out", options.snapshot_out),
+        ("--until", options.until_time),
         ("--as_live", options.as_live),
     ):
         if value:
@@ -218,12 +213,12 @@ def _days(flag: str, text: str, other: str = "") -> int:
     return int(found[1])
 
 
-def _parser(prog: str, default: str | None = None) -> _Parser:
+def _parser(prog: str, default: str | None = None) -> Parser:
     """A parser of all options. Beam's are accepted, not listed.
 
     With argparse.SUPPRESS for a default, only what was given is found.
     """
-    parser = _Parser(
+    parser = Parser(
         prog=prog,
         allow_abbrev=False,
         description="Find unusual API calls in CloudTrail logs.",
@@ -264,7 +259,7 @@ def _time(flag: str, text: str | None) -> int | None:
 
 def _beam_options(tokens: Sequence[str], parser: argparse.ArgumentParser) -> PipelineOptions:
     """What was given for Beam, as its own options object, which reads it in its own way."""
-    ours = _Parser(add_help=False)
+    ours = Parser(add_help=False)
     RunOptions._add_argparse_args(ours)
     actions = {flag: action for action in parser._actions for flag in action.option_strings}
     flags: list[str] = []

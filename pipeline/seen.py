@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
@@ -53,6 +53,8 @@ class Seen:
 
     def __init__(self, path: Path) -> None:
         self._folders: dict[str, SeenFolder] = {}
+        self._looked: dict[str, bytes] = {}
+        """Object → hash as `news` found it: what grows while it is read is new again later."""
         if path.exists():
             try:
                 folders = SEEN.decode(path.read_bytes()).folders
@@ -63,7 +65,9 @@ class Seen:
     def news(self, names: Iterable[str]) -> list[str]:
         """The objects that are new, or changed, in the order given."""
         new: list[str] = []
-        for folder, found in _by_folder(names).items():
+        there = _by_folder(names, {})
+        self._looked = {name: hash_ for found in there.values() for name, hash_ in found.items()}
+        for folder, found in there.items():
             known = self._folders.get(folder)
             if known is None:
                 new += found
@@ -79,7 +83,7 @@ class Seen:
         """Remember what was read, of what there is: what is gone is forgotten. `today` counts
         from 1970.
         """
-        there, done = _by_folder(listed), set(read)
+        there, done = _by_folder(listed, self._looked), set(read)
         folders: dict[str, SeenFolder] = {}
         for name, found in there.items():
             known = self._folders.get(name)
@@ -113,10 +117,13 @@ def day_of(time: int) -> int:
     return time // DAY_MS
 
 
-def _by_folder(names: Iterable[str]) -> dict[str, dict[str, bytes]]:
-    """Folder → object → hash; objects that are gone meanwhile are left out."""
+def _by_folder(names: Iterable[str], known: Mapping[str, bytes]) -> dict[str, dict[str, bytes]]:
+    """Folder → object → hash, if it is not known already; objects that are gone are left out."""
     found: dict[str, dict[str, bytes]] = defaultdict(dict)
     for name in names:
+        if name in known:
+            found[name.rpartition("/")[0]][name] = known[name]
+            continue
         try:
             stat = os.stat(name)
         except OSError:

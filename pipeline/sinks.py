@@ -95,7 +95,10 @@ class _Avro(beam.DoFn):  # type: ignore[misc]
             self._folder.mkdir(parents=True, exist_ok=True)
             self._unfinished = self._folder / f"{uuid4().hex}{UNFINISHED}"
             self._file = self._unfinished.open("wb")
-            self._writer = Writer(self._file, self._codec.schema, codec="deflate")
+            marker = blake2b(data, digest_size=16).digest()  # not one of chance
+            self._writer = Writer(
+                self._file, self._codec.schema, codec="deflate", sync_marker=marker
+            )
         self._digest.update(data)
         self._writer.write(self._codec.read(data))
 

@@ -19,7 +19,8 @@ import apache_beam as beam
 import msgspec
 
 from pipeline.errors import UsageError
-from pipeline.files import read_json, write_json
+from pipeline.files import UNFINISHED, read_json, write_json
+from pipeline.lock import LOCK
 from schemas.codec import Codec
 from schemas.rule import Rule, detectors
 from schemas.state import ENTITY_STATE, RULE_STATE, SAVED_STATE, SCOPE_STATE, SavedState
@@ -123,9 +124,10 @@ def open_snapshot(folder: Path, flag: str) -> Manifest:
         if found != FORMAT:
             raise refuse(f"it has format {found}, this version reads {FORMAT}; make it anew")
         manifest = msgspec.convert(document, Manifest)
+        _ = manifest.firing
     except FileNotFoundError:
         raise refuse("no snapshot (it has no manifest.json); name one that is whole") from None
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, ValueError, msgspec.MsgspecError) as error:
         raise refuse(f"its manifest.json cannot be read ({error}); make it anew") from None
     for step, codec in STEPS.items():
         if manifest.schemas.get(step) != codec.fingerprint:
@@ -205,6 +207,23 @@ def saved_states(path: Path) -> Iterator[SavedState]:
         yield from SAVED_STATE.records(file)
 
 
+def may_hold(folder: Path) -> bool:
+    """Whether a snapshot may be put into a folder: there is one, a part of one, or nothing."""
+    manifest, known = folder / _MANIFEST, {*STEPS, _MANIFEST, LOCK}
+    if manifest.exists():
+        try:
+            document = read_json(manifest)
+        except (OSError, msgspec.MsgspecError):
+            return False
+        return isinstance(document, dict) and {"format", "horizon", "files"} <= set(document)
+    ours = (".avro", f".avro{UNFINISHED}")
+    return all(
+        path.name in known
+        and (path.name not in STEPS or all(one.name.endswith(ours) for one in path.iterdir()))
+        for path in folder.iterdir()
+    )
+
+
 def publish(new: Path, place: Path) -> None:
     """Put a snapshot where another may be. Whoever looks finds the one or the other, whole: the
     manifest is replaced at once, files have names of their content. May be done again.
@@ -213,10 +232,18 @@ def publish(new: Path, place: Path) -> None:
         for path in sorted(new.glob("*/*.avro")):
             target = place / path.relative_to(new)
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(path, target)
+            unfinished = target.with_name(target.name + UNFINISHED)
+            try:
+                shutil.copy2(path, unfinished)
+                unfinished.replace(target)
+            except BaseException:
+                unfinished.unlink(missing_ok=True)
+                raise
         place.mkdir(parents=True, exist_ok=True)
         (new / _MANIFEST).replace(place / _MANIFEST)
     listed = {entry["name"] for entry in read_json(place / _MANIFEST)["files"]}
-    for path in place.glob("*/*"):
-        if str(path.relative_to(place)) not in listed:
-            path.unlink()
+    for step in STEPS:
+        for ending in (".avro", f".avro{UNFINISHED}"):
+            for path in place.glob(f"{step}/*{ending}"):
+                if str(path.relative_to(place)) not in listed:
+                    path.unlink()

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import heapq
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from pipeline.errors import UsageError, underscored
+from pipeline.errors import Parser, UsageError, underscored
 from pipeline.snapshot import Manifest, open_snapshot, saved_states
 from schemas.entity import EntityKey, decode_key
 from schemas.event import SLICE_MS
 from schemas.state import ENTITY_STATE, RULE_STATE, EntityState, Values, integers
+from schemas.text import one_line
 from schemas.words import iso, printable
 from transforms.firing import time_of
 
@@ -24,12 +24,13 @@ _SHADES: Final = " .:-=+*#%@"
 
 def command(argv: Sequence[str]) -> int:
     """The whole command. Exit status 0, or 1 if no entity has that name."""
-    parser = argparse.ArgumentParser(prog="raretrail state", allow_abbrev=False)
+    parser = Parser(prog="raretrail state", allow_abbrev=False)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     show = commands.add_parser("show", help="what a snapshot holds, or one entity's history")
     show.add_argument("snapshot", metavar="SNAPSHOT", help="folder that --snapshot_out wrote")
     show.add_argument("entity", metavar="ENTITY", nargs="?", help="name of a user or city")
-    given = parser.parse_args([underscored(token) for token in argv])
+    end = argv.index("--") if "--" in argv else len(argv)
+    given = parser.parse_args([*map(underscored, argv[:end]), *argv[end:]])
     folder = Path(given.snapshot)
     manifest = open_snapshot(folder, "SNAPSHOT")
     lines = list(
@@ -69,7 +70,8 @@ def _all(folder: Path, manifest: Manifest) -> Iterator[str]:
             heapq.heappop(top)
     for name, told in manifest.detectors.items():
         fields = ", ".join(told["partition_fields"])
-        yield f"{name}: {told['by_field']} by {fields}, scorer {told['scorer']}"
+        by, scorer = told["by_field"], told["scorer"]
+        yield one_line(f"{name}: {by} by {fields}, scorer {scorer}")
         yield f"  {entities[name]:>9,} entities, {sizes[name]:,} bytes"
         yield f"  {waiting[name]:>9,} times one did an action, not learned yet"
         for actions, who in sorted(largest.get(name, []), reverse=True):
@@ -83,7 +85,7 @@ def _rules(folder: Path, manifest: Manifest) -> Iterator[str]:
             for saved in saved_states(folder / entry.name):
                 state = RULE_STATE.decode(saved.state)
                 rule = manifest.rules.get(saved.key.decode(), saved.key.decode())
-                yield f"{rule}"
+                yield printable(rule)
                 yield f"  {len(state.waiting):>9,} anomalies wait to be chosen"
                 yield f"  {len(state.alerted):>9,} actions of an entity alerted lately"
 

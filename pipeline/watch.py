@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,13 +30,12 @@ def watch(
     A round begins when it is started and at each quarter of an hour, when the firing of the
     quarter before is due.
     """
-    settings = parse_run(argv, "raretrail watch")
-    if settings.incremental:
+    if "--incremental" in argv:
         raise UsageError("--incremental: watch is that already; leave it out")
-    settings = replace(settings, incremental=True)
+    settings = parse_run([*argv, "--incremental"], "raretrail watch")
     told = _Told(settings.output)
     while True:
-        status = run_settings(settings, told)
+        status = run_settings(settings, told, round(clock() * 1000))
         if status:
             return status
         now = clock()

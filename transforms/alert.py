@@ -42,6 +42,7 @@ class RuleFold:
         """Count what a firing chose and held back."""
         name = self.rule.id
         self.counts[f"firings|{name}"] += 1
+        self.counts[f"selected|{name}"] += selection.new
         self.counts[f"alerts|{name}"] += len(selection.alerts)
         self.counts[f"cut|{name}"] += len(selection.cut)
         self.counts[f"suppressed|{name}"] += len(selection.suppressed)
@@ -97,7 +98,8 @@ class SelectFold:
     def save(self, state: RuleFold, later: Mapping[int, list[Anomaly]], done: int) -> bytes | None:
         """A RuleState, unless there is nothing to remember."""
         _forget_alerted(state, done)
-        waiting = [found for firing in sorted(later) for found in later[firing]]
+        later_on = (sorted(later[firing], key=_order) for firing in sorted(later))
+        waiting = [found for each in later_on for found in each]
         if not (state.waiting or any(state.alerted.values()) or waiting):
             return None
         alerted = [
@@ -105,7 +107,9 @@ class SelectFold:
             for (scope, entity, action), slices in sorted(state.alerted.items())
             if slices
         ]
-        return RULE_STATE.encode(RuleState(done, state.waiting, alerted, waiting))
+        return RULE_STATE.encode(
+            RuleState(done, sorted(state.waiting, key=_order), alerted, waiting)
+        )
 
     def end(self, state: RuleFold, later: Mapping[int, list[Anomaly]]) -> Iterator[tuple[str, Any]]:
         """What was counted of the rule, and how many anomalies wait for a later firing."""

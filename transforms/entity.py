@@ -40,6 +40,8 @@ class Entity:
     """Actions that came too late to be learned → the last firing that saw them."""
     full_day: int = -1
     """Last day on which there was no room for an action."""
+    latest: int = -1
+    """The last slice that was merged in this run."""
     counts: Counter[str] = field(default_factory=Counter)
     changes: list[tuple[int, Learned]] = field(default_factory=list)
     """(slice, what it changed) of what was learned, until peers are told."""
@@ -53,20 +55,26 @@ class Entity:
     def _tells(self) -> bool:
         return isinstance(self.scorer, Contrast)
 
-    def merge(self, groups: list[Group]) -> dict[int, list[str]]:
-        """Put groups with what is pending; the actions of each slice that were not there before."""
+    def merge(self, groups: list[Group], firing: int) -> tuple[dict[int, list[str]], set[int]]:
+        """Put groups with what is pending: (the actions of each slice that were not there before,
+        the slices of which nothing was).
+        """
         new: dict[int, list[str]] = {}
+        first: set[int] = set()
         for group in groups:
             pending = self.pending.get(group.slice)
             if pending is None:
                 fresh = list(group.cells)
+                group.firing = firing
                 self.pending[group.slice] = group
+                first.add(group.slice)
             else:
                 fresh = [action for action in group.cells if action not in pending.cells]
                 pending.absorb(group)
             new.setdefault(group.slice, []).extend(fresh)
             self.counts["cells"] += len(fresh)
-        return new
+            self.latest = max(self.latest, group.slice)
+        return new, first
 
     def settle(self, until: int) -> Iterator[tuple[int, Cell, int]]:
         """Learn the slices up to `until` and let them go; see `learn` for what it says."""
@@ -101,8 +109,8 @@ class Entity:
             return self.history.latest + self.forget_after + 1
         return max(self.strays.values()) + STRAYS + 1 if self.strays else None
 
-    def forget(self, firing: int, new: Collection[int]) -> None:
-        """Leave whole if it is time to and nothing is pending but the slices in `new`, of which
+    def forget(self, firing: int, first: Collection[int]) -> None:
+        """Leave whole if it is time to and nothing is pending but the slices in `first`, of which
         this firing is the first to know; let go of strays that are too old.
         """
         if self.strays:
@@ -110,7 +118,8 @@ class Entity:
         leaves = self.leaves
         if self.history.since < 0 or leaves is None or firing < leaves:
             return
-        if all(slice_ in new for slice_ in self.pending):
+        idle_since = self.history.latest + self.forget_after
+        if all(slice_ in first and slice_ > idle_since for slice_ in self.pending):
             if self._tells:
                 all_of_it = {kind: sorted(self.history.table(kind).row) for kind in KINDS}
                 self.changes.append((self.history.latest, Learned(left=all_of_it)))
@@ -136,7 +145,8 @@ class Entity:
         if self.history.since < 0 and not (self.pending or self.strays or later):
             return None
         held = [_held(group, group.firing, True) for _, group in sorted(self.pending.items())]
-        held += [_held(g, firing, False) for firing in sorted(later) for g in later[firing]]
+        for firing in sorted(later):
+            held += [_held(group, firing, False) for group in _by_slice(later[firing])]
         return ENTITY_STATE.encode(
             EntityState(
                 done=done,
@@ -176,6 +186,17 @@ def restore(found: Entity, data: bytes) -> tuple[Entity, list[tuple[int, Group]]
 def together(group: Group, actions: list[str]) -> Cell:
     """The cells of some actions as one."""
     return reduce(merge, (opened(group.cells[action]) for action in actions))
+
+
+def _by_slice(groups: list[Group]) -> list[Group]:
+    """One group a slice, in their order."""
+    merged: dict[int, Group] = {}
+    for group in groups:
+        if group.slice in merged:
+            merged[group.slice].absorb(group)
+        else:
+            merged[group.slice] = group
+    return [merged[slice_] for slice_ in sorted(merged)]
 
 
 def _held(group: Group, firing: int, known: bool) -> HeldSlice:

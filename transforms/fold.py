@@ -297,7 +297,10 @@ def _unbounded(name: str) -> type[beam.DoFn]:
             due: Any = beam.DoFn.TimerParam(due_spec),
         ) -> Iterator[Any]:
             firing, known = fired_by(stamp.micros // 1000, self._step), armed.read()
-            if known is None or firing < known:  # a runner may fire again, or a timer set anew
+            if known is None:  # a runner may fire again when all has been said
+                return
+            if firing < known:  # or when the timer was set anew, which it may then have forgotten
+                self._arm(armed, due, known)
                 return
             walk = Replay(self._fold, key, list(pending.read()), self._course.after)
             yield from self._tagged(key, walk.fire(firing))

@@ -87,6 +87,8 @@ def judge_strays(
     for action in sorted(group.cells):
         if action in state.strays or len(state.strays) < MOST:
             state.strays[action] = firing
+        else:
+            state.counts["overflow"] += 1
     if isinstance(scorer, Contrast):
         return _new(state, group, new, beside, firing), set(new)
     state.counts["judged"] += len(new)

@@ -156,14 +156,16 @@ class WeighFold:
     def save(self, state: ScopeFold, later: Mapping[int, list[Item]], done: int) -> bytes | None:
         """A ScopeState, unless nothing is known of the scope."""
         waiting = [item for firing in sorted(later) for item in later[firing]]
+        candidates = [item for item in waiting if isinstance(item, Candidate)]
+        changes = [item for item in waiting if isinstance(item, Change)]
         if not (waiting or state.scope.watched):
             return None
         saved = ScopeState(
             done=done,
             watched=watched_states(state.scope),
             verdicts=verdict_states(state.scope),
-            later=[item for item in waiting if isinstance(item, Candidate)],
-            changes=[item for item in waiting if isinstance(item, Change)],
+            later=sorted(candidates, key=_order),
+            changes=sorted(changes, key=_order_of_change),
         )
         return SCOPE_STATE.encode(saved)
 
@@ -179,6 +181,15 @@ class WeighFold:
                 counts[f"{at}|days"] = calibration.days if calibration else 0
                 counts[f"{at}|since"] = watched.since
         yield "counts", ROW.encode(Row(f"weigh {state.name}", counts))
+
+
+def _order(found: Candidate) -> tuple[int, str, list[tuple[str, str]], int, str]:
+    entity = sorted(found.entity.items())
+    return found.firing, found.detector, entity, found.slice, found.action
+
+
+def _order_of_change(change: Change) -> tuple[int, str, str, int]:
+    return change.firing, change.detector, change.entity, change.slice
 
 
 @dataclass(eq=False)

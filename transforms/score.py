@@ -54,9 +54,9 @@ class ScoreFold:
         """Merge what became known, settle what is 2 h old, forget, judge; in this order."""
         scope = state.key.scope.encode()
         in_time, strays = _by_timing(state, items, firing)
-        known = state.merge(in_time)
+        known, first = state.merge(in_time, firing)
         full = list(state.settle(firing - WINDOW))
-        state.forget(firing, known)
+        state.forget(firing, first)
         found = [overflow(state, *refused, firing) for refused in full]
         for slice_, actions in sorted(known.items()):
             found += judge(state, slice_, actions, firing)
@@ -98,7 +98,7 @@ class ScoreFold:
         counts = {
             **{f"cells|{name}|{what}": number for what, number in state.counts.items()},
             **{f"{HELD}{name}|{what}": int(number) for what, number in held},
-            f"{LATEST}slice": history.latest,
+            f"{LATEST}slice": state.latest,
             f"{LATEST}largest|{name}": len(history.actions.row),
         }
         yield "counts", ROW.encode(Row(f"score {state.key.encode().decode()}", counts))

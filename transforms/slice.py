@@ -58,12 +58,16 @@ class _CountSlices(beam.DoFn):  # type: ignore[misc]
         yield beam.pvalue.TaggedOutput("counts", row)
         self._number += len(batch.events)
         if batch.arrival is not None:
-            self._arrival = min(batch.arrival, self._arrival or batch.arrival)
+            least = batch.arrival if self._arrival is None else self._arrival
+            self._arrival = min(batch.arrival, least)
         if self._number >= _FLUSH:
-            self._number = 0
-            yield from self._bundle.flush()
+            yield from self._flush()
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
+        yield from self._flush()
+
+    def _flush(self) -> Iterator[WindowedValue]:
         stamp = MIN_TIMESTAMP if self._arrival is None else Timestamp(micros=self._arrival * 1000)
         for pair in self._bundle.flush():
             yield WindowedValue(pair, stamp, [GlobalWindow()])
+        self._number, self._arrival = 0, None

@@ -1,0 +1,165 @@
+"""Plan a run: what it begins with, and the steps that it is made of."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipeline import snapshot
+from pipeline.chain import Chain, check_same, check_unchanged, command_of, detectors_of
+from pipeline.errors import UsageError
+from pipeline.index import spans
+from pipeline.ledger import SNAPSHOT, Entry, Ledger
+from pipeline.options import RunSettings
+from pipeline.seen import Seen, day_of, too_old
+from pipeline.sources import Listing
+from pipeline.steps import DAY_MS, LONG_DAYS, Step, cut, date_of, days_of, whole
+from schemas.rule import Rule
+from schemas.text import one_line
+from transforms.firing import DELIVERY_DELAY_MS, last_firing, time_of
+from transforms.objects import Extent
+
+_READ: Final = "objects that an earlier run has read"
+_OLD: Final = "date folders older than 90 days, which an incremental run does not look at again"
+
+
+def plan(
+    settings: RunSettings,
+    options: PipelineOptions,
+    rules: tuple[Rule, ...],
+    listing: Listing,
+    now: int,
+) -> tuple[Chain, list[str]]:
+    """The run as a chain of steps, from where it stands; what there is to say of it."""
+    ledger = Ledger(settings.output)
+    command, entry = command_of(settings, rules), ledger.entry
+    if entry is not None and settings.incremental:
+        check_same(entry, {"incremental": True})
+    if entry is not None and entry.finished:  # it was stopped when all was done
+        check_same(entry, command)
+        return Chain(settings, options, rules, listing, [], ledger, entry), []
+    seen = Seen(ledger.seen) if settings.incremental else None
+    notices: list[str] = []
+    if entry is not None and seen is not None:
+        entry.now, entry.started = now, _iso(now)
+    entry, told = _begun(settings, rules, entry, command, now)
+    notices += told
+    if seen is not None:
+        steps = _incremental(settings, listing, seen, entry, now)
+    else:
+        steps, told = _steps(settings, listing, entry)
+        notices += told
+        if entry.steps:
+            check_same(entry, command)
+            check_unchanged(entry, steps)
+            left = len(steps) - len(entry.steps)
+            notices.append(f"Going on: {len(entry.steps)} steps are done, {left} are left.")
+    steps = [_not_before(step, entry.horizon) for step in steps]
+    return Chain(settings, options, rules, listing, steps, ledger, entry, seen), notices
+
+
+def _not_before(step: Step, horizon: int | None) -> Step:
+    """A step that does not undo what was done: the horizon never goes back."""
+    if step.until is None or horizon is None:
+        return step
+    return replace(step, until=max(step.until, horizon))
+
+
+def finish(ledger: Ledger, entry: Entry) -> None:
+    """Put the state where it was asked for, and leave the results only."""
+    wanted = entry.command["snapshot_out"]
+    if wanted is not None and (ledger.output / SNAPSHOT).exists():
+        snapshot.publish(ledger.output / SNAPSHOT, Path(wanted))
+    ledger.close()
+
+
+def _begun(
+    settings: RunSettings,
+    rules: tuple[Rule, ...],
+    entry: Entry | None,
+    command: dict[str, object],
+    now: int,
+) -> tuple[Entry, list[str]]:
+    """(what a run begins with, what to say of it): nothing, a snapshot, or what it left itself."""
+    if entry is not None and not settings.incremental:
+        return entry, []
+    folder, flag = settings.snapshot_in, "--snapshot_in"
+    if entry is not None:
+        folder, flag = settings.output / SNAPSHOT, "--output"
+    if folder is None:
+        return Entry(command=command, started=_iso(now), now=now), []
+    manifest = snapshot.open_snapshot(folder, flag)
+    told = snapshot.check_fits(manifest, detectors_of(settings, rules), f"{flag} {folder}")
+    if entry is not None:
+        return entry, list(told)
+    horizon = manifest.firing
+    if settings.until is not None and last_firing(settings.until) <= horizon:
+        raise UsageError(
+            f"--until: not after the snapshot, whose horizon is {manifest.horizon}; "
+            "there is nothing to judge"
+        )
+    begun = Entry(
+        command=command,
+        started=_iso(now),
+        now=now,
+        horizon=horizon,
+        carried_in=dict(manifest.held),
+    )
+    return begun, list(told)
+
+
+def _steps(settings: RunSettings, listing: Listing, entry: Entry) -> tuple[list[Step], list[str]]:
+    """(the steps of a replay, what to say of them)."""
+    until = None
+    if settings.snapshot_out is not None:
+        assert settings.until is not None
+        until = last_firing(settings.until)
+    names, days = listing.names, settings.step
+    if days is None:
+        known = days_of(names)
+        days = 1 if known is not None and known > LONG_DAYS else 0
+    if not days:
+        return [whole(names, until)], []
+    undated = [name for name in names if date_of(name) is None]
+    extent = Extent(settings.start, settings.until, entry.now)
+    found = spans(undated, extent, len(undated))
+    longest = max(found, key=lambda name: found[name][1] - found[name][0], default=None)
+    if longest is not None:
+        length = (found[longest][1] - found[longest][0]) / DAY_MS
+        if length > 2 * days:
+            notice = f"--step: {longest} holds events of {length:.0f} days and cannot be cut"
+            return [whole(names, until)], [f"{one_line(notice)}; all is judged in one step."]
+    return cut(names, days, until, found), []
+
+
+def _incremental(
+    settings: RunSettings, listing: Listing, seen: Seen, entry: Entry, now: int
+) -> list[Step]:
+    """What is new, up to the last firing for which everything should have been delivered."""
+    if entry.horizon is not None:
+        today = day_of(time_of(entry.horizon))  # not the clock's: a run may have been stopped early
+        for name in [name for name in listing.names if too_old(name, today)]:
+            listing.skip(_OLD, name)
+        listing.names = [name for name in listing.names if not too_old(name, today)]
+    new = seen.news(listing.names)
+    unread = set(new)
+    for name in listing.names:
+        if name not in unread:
+            listing.skip(_READ, name)
+    horizon = last_firing(now - DELIVERY_DELAY_MS)
+    horizon = horizon if entry.horizon is None else max(horizon, entry.horizon)
+    days = settings.step
+    if days is None:
+        span = days_of(new)
+        days = 1 if span is not None and span > LONG_DAYS else 0
+    stamp = datetime.fromtimestamp(now / 1000, UTC).strftime("%Y%m%dT%H%M%S")
+    steps = cut(new, days, horizon) if days and days_of(new) else [whole(new, horizon)]
+    return [Step(f"{stamp}-{step.name}", step.names, step.until) for step in steps]
+
+
+def _iso(now: int) -> str:
+    return datetime.fromtimestamp(now / 1000, UTC).isoformat()

@@ -1,0 +1,186 @@
+"""A run that was stopped: what it says, what it goes on with, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hamlet import SLICES, between, call, calls, deliver, equal, process, rules, run, stopped
+from town import Done
+
+STEPS: list[object] = ["--step", "1d"]
+INCREMENTAL: list[object] = ["--incremental", "--step", "1d"]
+GRAPH = "the graph of a step runs"
+WRITTEN = "a step is written, not committed"
+COMMITTED = "a step is committed, not published"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds the hamlet's logs."""
+    folder = tmp_path_factory.mktemp("hamlet")
+    deliver(folder / "logs", calls())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def common(place: Path) -> list[object]:
+    """What every command begins with."""
+    return [place / "logs", *rules(place)]
+
+
+@pytest.fixture(scope="module")
+def whole(place: Path, common: list[object]) -> Done:
+    """The stepwise run that nobody stops."""
+    return run(place / "whole", *common, *STEPS)
+
+
+# Ctrl-C and SIGTERM
+
+
+@pytest.mark.parametrize("signal", ["SIGINT", "SIGTERM"])
+def test_an_interrupt_says_what_is_done_and_the_same_command_goes_on(
+    tmp_path: Path, common: list[object], whole: Done, signal: str
+) -> None:
+    command, output = [*common, *STEPS], tmp_path / "out"
+    ended = stopped(tmp_path / "child", GRAPH, *command, "--output", output, signal=signal, step=3)
+    assert ended.returncode == 130
+    assert ended.stdout == ""
+    lines = [line for line in ended.stderr.splitlines() if line.startswith("raretrail: ")]
+    assert lines == [
+        "raretrail: interrupted; 2 of 3 steps are done and kept; the same command goes on"
+    ]
+    assert "Traceback" not in ended.stderr
+    assert not (output / ".lock").exists()
+    assert not (output / ".work" / "next").exists()
+    done = run(output, *command)
+    assert (done.status, done.err) == (0, "Going on: 2 steps are done, 1 are left.\n")
+    equal(done, whole)
+
+
+def test_an_interrupted_backlog_of_days_loses_nothing(
+    tmp_path: Path, common: list[object], whole: Done
+) -> None:
+    command, output = [*common, *INCREMENTAL], tmp_path / "out"
+    ended = stopped(tmp_path / "child", WRITTEN, *command, "--output", output, signal="SIGTERM")
+    assert ended.returncode == 130
+    assert "what earlier runs found is kept, and the same command goes on" in ended.stderr
+    done = run(output, *command)
+    assert done.status == 0, done.err
+    equal(done, run(tmp_path / "whole", *command))
+
+
+# What an unfinished folder refuses
+
+
+@pytest.fixture(scope="module")
+def unfinished(place: Path, common: list[object]) -> Path:
+    """A run that was killed in its second step."""
+    output = place / "unfinished"
+    ended = stopped(place / "child", GRAPH, *common, *STEPS, "--output", output)
+    assert ended.returncode == -9, ended.stderr
+    return output
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """All files that matter; what a killed step left is removed when a run goes on."""
+    found = {path: path for path in folder.rglob("*") if path.is_file()}
+    lost = (".lock", "next")
+    return {
+        str(path): path.read_bytes() for path in found if not set(path.parts).intersection(lost)
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--step", "2d"], "step"),
+        (["--step", "none"], "step"),
+        (["--step", "1d", "--identity", "session"], "identity"),
+        (["--step", "1d", "--from", "2026-03-02"], "from"),
+        (["--step", "1d", "--until", "2026-03-04"], "until"),
+        (["--step", "1d", "--as_live"], "as_live"),
+        (["--step", "1d", "--scorer", "elastic"], "rules"),
+        (["--step", "1d", "--forget_after", "9d"], "forget_after"),
+        pytest.param(["--step", "1d", "--incremental"], "incremental"),
+        pytest.param(["--incremental"], "incremental"),
+    ],
+)
+def test_another_command_is_refused_and_told_what_differs(
+    unfinished: Path, common: list[object], arguments: list[str], named: str
+) -> None:
+    before = files(unfinished)
+    done = run(unfinished, *common, *arguments)
+    assert done.status == 2
+    assert done.err.count("\n") == 1
+    assert f"unfinished run of another command, whose {named} is" in done.err
+    assert "repeat it or name a new folder" in done.err
+    assert files(unfinished) == before
+
+
+@pytest.mark.parametrize("change", ["one more", "one less", pytest.param("one that grew")])
+def test_changed_input_of_a_finished_step_is_refused(tmp_path: Path, change: str) -> None:
+    logs, output = tmp_path / "logs", tmp_path / "out"
+    written = deliver(logs, calls())
+    command = [logs, *rules(tmp_path), *STEPS]
+    ended = stopped(tmp_path / "child", WRITTEN, *command, "--output", output, step=3)
+    assert ended.returncode == -9, ended.stderr
+    if change == "one more":
+        deliver(logs, [call(20, "Usual1", 3)], mark="b")
+    elif change == "one less":
+        written[20].unlink()
+    else:
+        deliver(logs, [*between(20, 21), call(20, "Usual1", 3)])
+    before = files(output)
+    done = run(output, *command)
+    assert done.status == 2, done.err
+    assert done.err.count("\n") == 1
+    assert "the objects of step 2026-03-02 have changed since it was done" in done.err
+    assert files(output) == before
+
+
+def test_objects_of_steps_still_to_come_may_change(tmp_path: Path) -> None:
+    logs, output = tmp_path / "logs", tmp_path / "out"
+    deliver(logs, between(0, SLICES - 50))
+    command = [logs, *rules(tmp_path), *STEPS]
+    ended = stopped(tmp_path / "child", WRITTEN, *command, "--output", output)
+    assert ended.returncode == -9, ended.stderr
+    deliver(logs, between(SLICES - 50, SLICES))
+    done = run(output, *command)
+    assert done.status == 0, done.err
+    equal(done, run(tmp_path / "sound" / "out", logs, *rules(tmp_path), *STEPS))
+
+
+def test_damage_to_the_ledger_is_told(tmp_path: Path, common: list[object]) -> None:
+    output = tmp_path / "out"
+    ended = stopped(tmp_path / "child", GRAPH, *common, *STEPS, "--output", output)
+    assert ended.returncode == -9, ended.stderr
+    path = output / ".work" / "ledger.json"
+    path.write_bytes(path.read_bytes()[:100])
+    done = run(output, *common, *STEPS)
+    assert done.status == 2
+    assert done.err.count("\n") == 1
+    assert f"--output {output}: its ledger.json is damaged" in done.err
+
+
+def test_a_full_disk_while_going_on_is_told_in_words(
+    tmp_path: Path, common: list[object], whole: Done
+) -> None:
+    """What a killed run committed cannot be published now; later it can."""
+    command, output = [*common, *STEPS], tmp_path / "out"
+    ended = stopped(tmp_path / "child", COMMITTED, *command, "--output", output)
+    assert ended.returncode == -9, ended.stderr
+    full = """
+import errno
+import pipeline.ledger
+def full(*_):
+    raise OSError(errno.ENOSPC, "No space left on device", "somewhere")
+pipeline.ledger.os.fsync = full
+"""
+    again = process(tmp_path / "child", full, "run", *command, "--output", output)
+    assert again.returncode in (1, 2)
+    assert "Traceback" not in again.stderr
+    assert "No space left on device" in again.stderr
+    done = run(output, *command)
+    assert done.status == 0, done.err
+    equal(done, whole)
