@@ -1,29 +1,25 @@
-"""How an entity's slices are packed: as a table of cells in columns.
+"""How an entity's slices are packed: as a table of groups of cells, rows of integers.
 
 What many events share (who, from where, with what) is written once, as a context; a cell refers
-to it by number.
+to it by number. Each kind of row is one field of bytes, and each list of texts another, so that
+Avro sees a dozen values a table and not a dozen a cell.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from itertools import zip_longest
+import sys
+from array import array
+from collections.abc import Sequence
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from schemas.codec import Codec
-from schemas.event import SLICE_MS
-from schemas.slice import (
-    CONTEXTS,
-    Stream,
-    bounded,
-    number_of,
-)
+from schemas.slice import Stream, bounded
 
 
-class Context(msgspec.Struct, frozen=True, gc=False):
+class Context(NamedTuple):
     """Who, from where and with what: what events of an entity share. Empty is absent."""
 
     place: str = ""
@@ -55,126 +51,69 @@ class Context(msgspec.Struct, frozen=True, gc=False):
 
 
 class Table(msgspec.Struct):
-    """The columns of the cells; `avro/slices.avsc` says what is in each."""
+    """The packed table; `avro/slices.avsc` says what is in each field."""
 
-    names: list[str] = []
-    contexts: list[int] = []
-    start: int = 0
-    slice: list[int] = []
-    delay: list[int] = []
-    action: list[int] = []
-    first: list[int] = []
-    last: list[int] = []
-    flags: list[int] = []
-    delivered: list[int] = []
-    events: list[int] = []
-    ids: bytes = b""
-    ids_end: list[int] = []
-    context: list[int] = []
-    context_end: list[int] = []
-    evidence_id: list[str] = []
-    evidence_time: list[int] = []
-    evidence_provider: list[int] = []
-    evidence_origin: list[int] = []
-    evidence_context: list[int] = []
-    evidence_end: list[int] = []
+    start: int
+    groups: bytes
+    cells: bytes
+    ids: bytes
+    context: bytes
+    contexts: bytes
+    evidence: bytes
+    names: bytes
+    texts: bytes
+    event_ids: bytes
 
 
 SLICES: Final = Codec("slices", Table)
-_FIELDS: Final = attrgetter(*Context.__struct_fields__)
-_SETS: Final = ("place", "tool", "entity", "account", "region", "error")
-_ONE: Final = {name: attrgetter(name) for name in _SETS}
+GROUP: Final = 4
+"""Integers of a row of groups."""
+CELL: Final = 8
+"""Integers of a row of cells."""
+CONTEXT: Final = len(Context._fields)
+"""Integers of a row of contexts."""
+EVIDENCE: Final = 4
+"""Integers of a row of evidence."""
 FAILED: Final = 1
 WRITE: Final = 2
 
+SETS: Final = ("place", "tool", "entity", "account", "region", "error")
+"""What of contexts are sets of a cell, beside the streams."""
+_ONE: Final = {name: attrgetter(name) for name in SETS}
+_TEXTS: Final = msgspec.json.Decoder(list[str])
 
-class Packer:
-    """Collects the cells of one entity, in ascending order of slice; `bytes` gives the table."""
 
-    def __init__(self) -> None:
-        self._table = Table()
-        self._ids: list[bytes] = []
-        self._names: dict[str, int] = {}
-        self._contexts: dict[Context, int] = {}
+def packed(numbers: Sequence[int]) -> bytes:
+    """Integers as a field of a table: of 16 bits if they are that small, else of 32."""
+    try:
+        kind, rows = b"H", array("H", numbers)
+    except OverflowError:
+        kind, rows = b"i", array("i", numbers)
+    return kind + _little_endian(rows).tobytes()
 
-    def context(self, context: Context) -> int:
-        """The number of a context in the table."""
-        return self._contexts.setdefault(context, len(self._contexts))
 
-    def cell(
-        self,
-        slice_: int,
-        firing: int,
-        action: str,
-        first: int,
-        last: int,
-        ids: tuple[bytes, ...],
-        failed: bool,
-        write: bool,
-        contexts: Collection[int],
-        delivered: int,
-    ) -> None:
-        """Add a cell: times in ms, smallest hashes, contexts by number; its evidence follows.
+def integers(data: bytes) -> array[int]:
+    """The integers in a field of a table."""
+    numbers = array(chr(data[0]))
+    numbers.frombytes(memoryview(data)[1:])
+    return _little_endian(numbers)
 
-        `delivered` is the number of events it was made of, repetitions too: for the accounting.
-        """
-        table, names = self._table, self._names
-        if not table.slice:
-            table.start = slice_
-        start = slice_ * SLICE_MS
-        table.slice.append(slice_ - table.start)
-        table.delay.append(firing - slice_)
-        table.action.append(names.setdefault(action, len(names)))
-        table.first.append(first - start)
-        table.last.append(last - start)
-        table.flags.append(failed * FAILED + write * WRITE)
-        table.delivered.append(delivered)
-        table.events.append(number_of(ids)[0])
-        self._ids += ids
-        table.ids_end.append(len(self._ids))
-        table.context += contexts if len(contexts) <= CONTEXTS else self._bound(contexts)
-        table.context_end.append(len(table.context))
-        table.evidence_end.append(len(table.evidence_id))
 
-    def evidence(self, time: int, id_: str, provider: str, origin: str, context: int) -> None:
-        """Add an event to the evidence of the last cell: time in ms, context by number."""
-        table, names = self._table, self._names
-        table.evidence_id.append(id_)
-        table.evidence_time.append(time - (table.start + table.slice[-1]) * SLICE_MS)
-        table.evidence_provider.append(names.setdefault(provider, len(names)))
-        table.evidence_origin.append(names.setdefault(origin, len(names)))
-        table.evidence_context.append(context)
-        table.evidence_end[-1] += 1
+def texts(data: bytes) -> list[str]:
+    """The texts in a field of a table."""
+    return _TEXTS.decode(data)
 
-    def _bound(self, contexts: Collection[int]) -> list[int]:
-        """Fewer contexts that say the same sets, each of them bounded.
 
-        The sets are put side by side as columns, padded with "absent".
-        """
-        known = list(self._contexts)
-        sets = sets_of([known[number] for number in contexts])
-        rows = zip_longest(sets["stream"], *(sets[name] for name in _SETS))
-        return [
-            self.context(
-                Context(
-                    **dict(zip(("user", "person", "network"), stream or ("", "", ""), strict=True)),
-                    **{name: value or "" for name, value in zip(_SETS, values, strict=True)},
-                )
-            )
-            for stream, *values in rows
-        ]
+def _little_endian(numbers: array[int]) -> array[int]:
+    """To the order of bytes in a table, or back from it."""
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers
 
-    def bytes(self) -> bytes:
-        """Everything that was added, as Avro."""
-        table, names = self._table, self._names
-        table.contexts = [
-            names.setdefault(text, len(names))
-            for context in self._contexts
-            for text in _FIELDS(context)
-        ]
-        table.names = list(names)
-        table.ids = b"".join(self._ids)
-        return SLICES.write(msgspec.structs.asdict(table))
+
+def context_of(names: Sequence[str], rows: Sequence[int], number: int) -> Context:
+    """A context by its number, from the rows of all contexts."""
+    return Context(*[names[name] for name in rows[number * CONTEXT : (number + 1) * CONTEXT]])
 
 
 def sets_of(contexts: list[Context]) -> dict[str, Any]:

@@ -6,32 +6,50 @@ one look-up and no decoding.
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_right
 from collections.abc import Iterator
-from typing import Final
+from functools import cached_property
+from itertools import repeat
 
 from schemas.event import SLICE_MS
-from schemas.packing import FAILED, SLICES, WRITE, Context, Table, sets_of
+from schemas.packing import (
+    CELL,
+    CONTEXT,
+    EVIDENCE,
+    FAILED,
+    GROUP,
+    SLICES,
+    WRITE,
+    Context,
+    Table,
+    context_of,
+    integers,
+    sets_of,
+    texts,
+)
 from schemas.slice import Cell, Evidence, Stream, bounded, earliest, hash_of, merge, number_of
-
-_WIDTH: Final = len(Context.__struct_fields__)
 
 
 class Packed:
     """A cell as it came."""
 
-    __slots__ = ("_row", "_table")
+    __slots__ = ("_row", "_table", "events")
 
-    def __init__(self, table: _Open, row: int) -> None:
+    def __init__(self, table: _Open, row: int, events: int) -> None:
         self._table, self._row = table, row
-
-    @property
-    def events(self) -> int:
+        self.events = events
         """Number of its distinct events; an estimate at 16 and more."""
-        return self._table.columns.events[self._row]
 
-    def contexts(self) -> list[Context]:
-        """The contexts of its events."""
-        return [self._table.contexts[number] for number in self._table.numbers(self._row)]
+    def places_and_tools(self) -> Iterator[tuple[str, str]]:
+        """Of each context of its events."""
+        table = self._table
+        return map(table.places_and_tools.__getitem__, table.numbers(self._row))
+
+    def streams(self) -> set[Stream]:
+        """Of its events."""
+        table = self._table
+        return {table.streams[number] for number in table.numbers(self._row)}
 
     def open(self) -> Cell:
         """The cell itself, with its times, sets and evidence in full."""
@@ -39,24 +57,54 @@ class Packed:
 
 
 class _Open:
-    """A table that was read; `contexts` and `names` are looked up by number."""
+    """A table that was read: its rows as they came, and what they refer to by number."""
 
-    def __init__(self, columns: Table) -> None:
-        self.columns = columns
-        texts = [columns.names[number] for number in columns.contexts]
-        self.contexts = [Context(*texts[at : at + _WIDTH]) for at in range(0, len(texts), _WIDTH)]
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self.start = table.start
+        self.groups = integers(table.groups)
+        self.cells = integers(table.cells)
+        self.names = texts(table.names)
+        self._context = integers(table.context)
+        self._contexts = integers(table.contexts)
+
+    @cached_property
+    def places_and_tools(self) -> list[tuple[str, str]]:
+        """(place, tool) of each context."""
+        names, numbers = self.names, self._contexts
+        pairs = zip(numbers[0::CONTEXT], numbers[1::CONTEXT], strict=True)
+        return [(names[place], names[tool]) for place, tool in pairs]
+
+    @cached_property
+    def streams(self) -> list[Stream]:
+        """(user, person, network) of each context."""
+        names, numbers = self.names, self._contexts
+        columns = zip(*(numbers[at::CONTEXT] for at in (2, 3, 4)), strict=True)
+        return [(names[user], names[person], names[net]) for user, person, net in columns]
+
+    @cached_property
+    def _evidence(self) -> tuple[array[int], list[str], list[str]]:
+        """(rows, texts, event ids) of the evidence."""
+        table = self._table
+        return integers(table.evidence), texts(table.texts), texts(table.event_ids)
+
+    def numbers(self, row: int) -> array[int]:
+        """The numbers of a cell's contexts."""
+        return self._context[self._begin(row, 6) : self.cells[row * CELL + 6]]
 
     def cell(self, row: int) -> Cell:
-        c = self.columns
-        start = (c.start + c.slice[row]) * SLICE_MS
-        ids = range(8 * _begin(c.ids_end, row), 8 * c.ids_end[row], 8)
-        sets = sets_of([self.contexts[number] for number in self.numbers(row)])
+        """A cell in full."""
+        ends = self.groups[3::GROUP]
+        slice_ = self.start + self.groups[bisect_right(ends, row) * GROUP]
+        start, ids = slice_ * SLICE_MS, self._table.ids
+        _, first, last, flags, _, ids_end, _, evidence_end = self.cells[row * CELL :][:CELL]
+        sets = sets_of([self._context_of(number) for number in self.numbers(row)])
         return Cell(
-            first=start + c.first[row],
-            last=start + c.last[row],
-            ids=tuple([c.ids[at : at + 8] for at in ids]),
-            failed=bool(c.flags[row] & FAILED),
-            write=bool(c.flags[row] & WRITE),
+            first=start + first,
+            last=start + last,
+            ids=tuple([ids[8 * at : 8 * at + 8] for at in range(self._begin(row, 5), ids_end)]),
+            failed=bool(flags & FAILED),
+            write=bool(flags & WRITE),
             place=sets["place"],
             tool=sets["tool"],
             stream=sets["stream"],
@@ -65,25 +113,27 @@ class _Open:
             region=sets["region"],
             error=sets["error"],
             evidence=earliest(
-                self._evidence(start, item)
-                for item in range(_begin(c.evidence_end, row), c.evidence_end[row])
+                self._event(start, at) for at in range(self._begin(row, 7), evidence_end)
             ),
         )
 
-    def numbers(self, row: int) -> list[int]:
-        """The numbers of a cell's contexts."""
-        ends = self.columns.context_end
-        return self.columns.context[_begin(ends, row) : ends[row]]
+    def _begin(self, row: int, column: int) -> int:
+        """Where a cell's part of a list begins: at the end of the cell's before it."""
+        return self.cells[(row - 1) * CELL + column] if row else 0
 
-    def _evidence(self, start: int, item: int) -> Evidence:
-        c = self.columns
-        context = self.contexts[c.evidence_context[item]]
+    def _context_of(self, number: int) -> Context:
+        return context_of(self.names, self._contexts, number)
+
+    def _event(self, start: int, at: int) -> Evidence:
+        rows, words, event_ids = self._evidence
+        time, provider, origin, number = rows[at * EVIDENCE : (at + 1) * EVIDENCE]
+        context = self._context_of(number)
         return Evidence(
-            time=start + c.evidence_time[item],
-            hash=hash_of(c.evidence_id[item]),
-            origin=c.names[c.evidence_origin[item]],
-            id=c.evidence_id[item],
-            provider=c.names[c.evidence_provider[item]],
+            time=start + time,
+            hash=hash_of(event_ids[at]),
+            origin=words[origin],
+            id=event_ids[at],
+            provider=words[provider],
             user_name=context.user_name,
             arn=context.arn,
             access_key=context.access_key,
@@ -98,10 +148,6 @@ class _Open:
         )
 
 
-def _begin(ends: list[int], row: int) -> int:
-    return ends[row - 1] if row else 0
-
-
 def opened(cell: Cell | Packed) -> Cell:
     """The cell itself, whether packed or not."""
     return cell.open() if isinstance(cell, Packed) else cell
@@ -110,7 +156,7 @@ def opened(cell: Cell | Packed) -> Cell:
 def streams_of(cell: Cell | Packed) -> tuple[Stream, ...]:
     """The streams of a cell, packed or not."""
     if isinstance(cell, Packed):
-        return bounded({context.stream for context in cell.contexts()} - {("", "", "")})
+        return bounded(cell.streams() - {("", "", "")})
     return cell.stream
 
 
@@ -145,9 +191,9 @@ class Group:
         tools: set[str] = set()
         for cell in self.cells.values():
             if isinstance(cell, Packed):
-                for context in cell.contexts():
-                    places.add(context.place)
-                    tools.add(context.tool)
+                for place, tool in cell.places_and_tools():
+                    places.add(place)
+                    tools.add(tool)
             else:
                 places.update(cell.place)
                 tools.update(cell.tool)
@@ -159,16 +205,15 @@ class Group:
 def unpack(data: bytes) -> Iterator[Group]:
     """The groups in `data`, in order; raises SchemaError on bytes of another version."""
     table = _Open(Table(**SLICES.read(data)))
-    columns = table.columns
-    names, group = columns.names, None
-    rows = zip(columns.slice, columns.delay, columns.action, columns.delivered, strict=True)
-    for row, (after, delay, action, delivered) in enumerate(rows):
-        slice_ = columns.start + after
-        if group is None or group.slice != slice_ or group.firing != slice_ + delay:
-            if group is not None:
-                yield group
-            group = Group(slice_, slice_ + delay)
-        group.cells[names[action]] = Packed(table, row)
-        group.delivered += delivered
-    if group is not None:
+    names, cells, groups = table.names, table.cells, table.groups
+    actions = [names[number] for number in cells[0::CELL]]
+    packed = list(map(Packed, repeat(table), range(len(actions)), cells[4::CELL]))
+    begin = 0
+    for row in range(0, len(groups), GROUP):
+        after, delay, delivered, end = groups[row : row + GROUP]
+        slice_ = table.start + after
+        group = Group(slice_, slice_ + delay)
+        group.cells.update(zip(actions[begin:end], packed[begin:end], strict=True))
+        group.delivered = delivered
         yield group
+        begin = end

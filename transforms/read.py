@@ -104,13 +104,12 @@ class _Gathering:
         """Take the events of a record, or of `Records`, if they are ordinary one and all."""
         if len(raw) > PIECE or not (raw.isascii() or _is_utf8(raw)):
             return False
-        quick, origin = self._parser.quick, self.origin
         try:
             document = _DOCUMENT.decode(raw)
-            if document.records is UNSET or not (document.time is document.action is None):
-                events = [quick(document, origin)]
-            else:
-                events = [quick(record, origin) for record in document.records]
+            records = document.records
+            if records is UNSET or not (document.time is document.action is None):
+                records = [document]
+            events = self._parser.quick(records, self.origin)
         except (RefusedError, msgspec.DecodeError, RecursionError):
             return False
         self.reading.events += events

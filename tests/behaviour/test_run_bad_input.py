@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import gzip
 import json
 import os
@@ -12,8 +11,6 @@ from typing import Any
 
 import pytest
 from town import Done, Record, Town, calls, contents, raretrail_run
-
-import transforms.objects
 
 GOOD = [call.record for call in calls()[:60]]
 BIG = 50 << 20
@@ -145,14 +142,16 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Any:
     os.symlink("../good", folder / "bad" / "linked_folder")
     (folder / "nothing").mkdir()
 
-    def deny(name: str, *arguments: Any, **options: Any) -> Any:
+    real = os.open
+
+    def deny(name: Any, *arguments: Any, **options: Any) -> int:
         if str(name).endswith(UNREADABLE):
             raise PermissionError(13, "Permission denied", name)
-        return builtins.open(name, *arguments, **options)
+        return real(name, *arguments, **options)
 
     with pytest.MonkeyPatch.context() as patch:
         # Permission bits would not stop the superuser.
-        patch.setattr(transforms.objects, "open", deny, raising=False)
+        patch.setattr(os, "open", deny)
         both = raretrail_run(folder / "both", folder / "good", folder / "bad", folder / "nothing")
     return both, raretrail_run(folder / "alone", folder / "good")
 
@@ -340,11 +339,14 @@ def test_an_object_that_vanishes_is_a_dead_letter(
     for name in ("a.json", "b.json"):
         (tmp_path / name).write_bytes(envelope(GOOD[0]))
 
-    def vanish(name: str, *arguments: Any, **options: Any) -> Any:
-        Path(tmp_path, "b.json").unlink(missing_ok=True)
-        return builtins.open(name, *arguments, **options)
+    real = os.open
 
-    monkeypatch.setattr(transforms.objects, "open", vanish, raising=False)
+    def vanish(name: Any, *arguments: Any, **options: Any) -> int:
+        if str(name).endswith("a.json"):
+            Path(tmp_path, "b.json").unlink(missing_ok=True)
+        return real(name, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", vanish)
     done = raretrail_run(tmp_path / "out", tmp_path / "a.json", tmp_path / "b.json")
     assert done.status == 0
     (letter,) = done.dead
