@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+
+_SAVED = b"saved "
 
 Pair = tuple[bytes, bytes]
 """Key and element."""
@@ -14,6 +16,13 @@ class Relay:
 
     def begin(self, key: bytes) -> list[str]:
         return [key.decode()]
+
+    def holds(self, data: bytes) -> bool:
+        return data.startswith(_SAVED)
+
+    def load(self, key: bytes, data: bytes) -> tuple[list[str], list[tuple[int, str]], int]:
+        state, later, done = json.loads(data.removeprefix(_SAVED))
+        return state, later, done
 
     def read(self, data: bytes) -> Iterator[tuple[int, str]]:
         firing, text = json.loads(data)
@@ -26,7 +35,14 @@ class Relay:
     def due(self, state: list[str]) -> int | None:
         return None
 
-    def end(self, state: list[str]) -> Iterator[tuple[str, str]]:
+    def leaves(self, state: list[str]) -> int | None:
+        return None
+
+    def save(self, state: list[str], later: Mapping[int, list[str]], done: int) -> bytes | None:
+        items = [(firing, text) for firing in sorted(later) for text in sorted(later[firing])]
+        return _SAVED + json.dumps([state, items, done]).encode()
+
+    def end(self, state: list[str], later: Mapping[int, list[str]]) -> Iterator[tuple[str, str]]:
         yield "ends", state[0]
 
 

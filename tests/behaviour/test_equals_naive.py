@@ -90,7 +90,7 @@ def run_job(bundles: list[list[EventBatch]], out: Path) -> None:
             for i, bundle in enumerate(bundles)
         ]
         slices = [each.slices for each in counted] | beam.Flatten()
-        scored = slices | ScoreRarity(detectors, followers=0)
+        scored = slices | ScoreRarity(detectors)
         slices | "KeepSlices" >> Keep(out / "slices")
         scored.candidates | "KeepCandidates" >> Keep(out / "candidates")
 
@@ -280,4 +280,4 @@ def selected(many: Iterable[Candidate], of: Rule) -> list[Selection]:
     weighed = replay(WeighFold((of,)), b"organisation", elements)
     alertable = [value[1] for tag, value in weighed if tag == "alertable"]
     chosen = replay(SelectFold((of,)), of.uuid.encode(), alertable)
-    return [SELECTION.decode(data) for _, data in chosen]
+    return [SELECTION.decode(data) for tag, data in chosen if tag == "selections"]

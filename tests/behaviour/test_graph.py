@@ -17,33 +17,45 @@ from factory import rule
 from relay import STARTS, Pair, Relay, message, relayed_plainly
 
 from pipeline.job import Job
+from transforms.firing import WHOLE, Course
 from transforms.fold import FoldByKey, replay
-from transforms.objects import Extent, ReadObjects
+from transforms.objects import Extent, ReadObjects, name_list
+
+COURSES = {
+    "bounded": Course(),
+    "bounded, kept": Course(keep=True),
+    "unbounded": Course(unbounded=True),
+}
+of_each_course = pytest.mark.parametrize("course", COURSES.values(), ids=COURSES)
 
 
-def job_graph(folder: Path) -> beam.Pipeline:
+def job_graph(folder: Path, course: Course = WHOLE) -> beam.Pipeline:
     """The whole job, built and not run."""
     pipeline = pipeline_on()
     read = ReadObjects("role", None, Extent(None, None, 0))
-    Job(read, (rule(),), folder, header={}).build(pipeline, [["no-such-object.json.gz"]])
+    Job(read, (rule(),), folder, course).build(pipeline, [name_list(["no-such-object.json.gz"])])
     return pipeline
 
 
-def test_timer_and_state_names_are_unique_in_the_graph(tmp_path: Path) -> None:
+@of_each_course
+def test_timer_and_state_names_are_unique_in_the_graph(tmp_path: Path, course: Course) -> None:
     timers: list[str] = []
     states: list[str] = []
-    for transform in job_graph(tmp_path).to_runner_api().components.transforms.values():
+    graph = job_graph(tmp_path, course).to_runner_api()
+    for transform in graph.components.transforms.values():
         if transform.spec.urn == "beam:transform:pardo:v1":
             payload = beam_runner_api_pb2.ParDoPayload.FromString(transform.spec.payload)
             timers += payload.timer_family_specs
             states += payload.state_specs
     assert sorted(timers) == ["ts-score_due", "ts-select_due", "ts-weigh_due"]
-    assert sorted(states) == ["score_pending", "select_pending", "weigh_pending"]
+    kinds = ["armed", "pending"] if course.unbounded else ["pending"]
+    assert sorted(states) == [f"{k}_{kind}" for k in ("score", "select", "weigh") for kind in kinds]
 
 
-def test_what_keyed_steps_receive_is_bytes_to_every_runner(tmp_path: Path) -> None:
+@of_each_course
+def test_what_keyed_steps_receive_is_bytes_to_every_runner(tmp_path: Path, course: Course) -> None:
     """DESIGN.md §5: no pickled coder. A key in a pickled coder is another key elsewhere."""
-    components = job_graph(tmp_path).to_runner_api().components
+    components = job_graph(tmp_path, course).to_runner_api().components
     coders = {}
     for transform in components.transforms.values():
         if transform.spec.urn == "beam:transform:pardo:v1":
@@ -64,17 +76,26 @@ class _Steps(PipelineVisitor):
     def __init__(self) -> None:
         self.nodes: list[AppliedPTransform] = []
         self._readers: dict[int, list[AppliedPTransform]] = defaultdict(list)
+        self._writers: dict[int, AppliedPTransform] = {}
 
     def visit_transform(self, node: AppliedPTransform) -> None:
         self.nodes.append(node)
         for collection in node.inputs:
             self._readers[id(collection)].append(node)
+        for collection in node.outputs.values():
+            self._writers[id(collection)] = node
 
     def followers(self, node: AppliedPTransform) -> int:
         """Keyed steps in the longest way on from a node, its own not counted."""
         readers = [r for out in node.outputs.values() for r in self._readers[id(out)]]
         steps = [fold_of(r) not in (None, fold_of(node)) for r in readers]
         return max((s + self.followers(r) for s, r in zip(steps, readers, strict=True)), default=0)
+
+    def before(self, node: AppliedPTransform) -> int:
+        """Keyed steps in the longest way to a node, its own not counted."""
+        writers = [self._writers[id(each)] for each in node.inputs if id(each) in self._writers]
+        steps = [fold_of(w) not in (None, fold_of(node)) for w in writers]
+        return max((s + self.before(w) for s, w in zip(steps, writers, strict=True)), default=0)
 
 
 def fold_of(node: AppliedPTransform | None) -> FoldByKey[Any, Any] | None:
@@ -84,16 +105,26 @@ def fold_of(node: AppliedPTransform | None) -> FoldByKey[Any, Any] | None:
     return None if node is None else node.transform
 
 
-def folds_of_the_job(folder: Path) -> dict[str, tuple[int, int]]:
-    """Name of each keyed step of the job → (followers it was told of, followers it has)."""
+def folds_of_the_job(
+    folder: Path, course: Course = WHOLE
+) -> dict[str, tuple[FoldByKey[Any, Any], int, int]]:
+    """Name of each keyed step of the job → (the step, keyed steps before it, and after it)."""
     steps = _Steps()
-    job_graph(folder).visit(steps)
+    job_graph(folder, course).visit(steps)
     folds = [(fold, node) for node in steps.nodes if (fold := fold_of(node))]
-    return {fold.name: (fold.followers, steps.followers(node)) for fold, node in folds}
+    return {fold.name: (fold, steps.before(node), steps.followers(node)) for fold, node in folds}
 
 
-def test_each_keyed_step_knows_how_many_follow(tmp_path: Path) -> None:
-    assert folds_of_the_job(tmp_path) == {"score": (2, 2), "weigh": (1, 1), "select": (0, 0)}
+@of_each_course
+def test_each_keyed_step_knows_how_many_are_before_and_follow(
+    tmp_path: Path, course: Course
+) -> None:
+    folds = folds_of_the_job(tmp_path, course)
+    found = {name: (before, after) for name, (_, before, after) in folds.items()}
+    assert found == {"score": (0, 2), "weigh": (1, 1), "select": (2, 0)}
+    for fold, *places in folds.values():
+        assert [fold.step, fold.followers] == places
+        assert fold.course == course, "all steps go the same way through time"
 
 
 # T + k ms
@@ -132,7 +163,7 @@ def delivered(followers: Sequence[int]) -> list[Pair]:
 
 
 def test_a_step_fires_after_all_outputs_of_the_one_before(tmp_path: Path) -> None:
-    told = [told for told, _ in folds_of_the_job(tmp_path).values()]
+    told = [fold.followers for fold, *_ in folds_of_the_job(tmp_path).values()]
     assert delivered(told) == relayed_plainly()
 
 

@@ -34,7 +34,7 @@ def test_slices_that_are_lost_on_their_way_do_not_close(
     assert done.status == 1
     accounting = read_json(tmp_path / "out" / "run.json")["accounting"]
     assert accounting["closes"] is False
-    assert any("counted = delivered in cells" in gap for gap in accounting["gaps"])
+    assert any("on time + late + too late + not due" in gap for gap in accounting["gaps"])
 
 
 def test_the_check_of_a_simulation_counts_attacks(tmp_path: Path) -> None:

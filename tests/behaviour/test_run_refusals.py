@@ -17,12 +17,13 @@ from typing import Any
 
 import maxminddb
 import pytest
-from apache_beam.io import avroio
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 from town import Call, Done, Town, calls, contents, raretrail_run
 
+import pipeline.chain
 import pipeline.files
+import pipeline.ledger
 import pipeline.run
 import pipeline.sinks
 import transforms.describe
@@ -231,13 +232,20 @@ def fault(*_: object, **__: object) -> Any:
 def when_writing(kind: Callable[..., Any], name: str) -> Callable[[pytest.MonkeyPatch], None]:
     """Breaks a step of the run."""
 
+    class Failing:
+        """An Avro file that cannot be written."""
+
+        write = staticmethod(kind)
+
     def patch(monkeypatch: pytest.MonkeyPatch) -> None:
         if name == "flush":
             monkeypatch.setattr(pipeline.files.os, "fsync", kind)
         elif name == "records":
-            monkeypatch.setattr(avroio._FastAvroSink, "write_record", kind)
+            monkeypatch.setattr(pipeline.sinks, "Writer", lambda *_, **__: Failing())
         elif name == "seal":
-            monkeypatch.setattr(pipeline.run, "write_json", kind)
+            monkeypatch.setattr(pipeline.chain, "write_json", kind)
+        elif name == "commit":
+            monkeypatch.setattr(pipeline.ledger, "write_json", kind)
         elif name == "describe":
             monkeypatch.setattr(transforms.describe, "alert_document", kind)
         else:
@@ -246,7 +254,7 @@ def when_writing(kind: Callable[..., Any], name: str) -> Callable[[pytest.Monkey
     return patch
 
 
-STEPS = ["write_whole", "write_json", "flush", "records", "seal", "describe"]
+STEPS = ["write_whole", "write_json", "flush", "records", "seal", "commit", "describe"]
 
 
 @pytest.mark.parametrize(

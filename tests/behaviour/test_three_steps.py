@@ -139,10 +139,11 @@ def test_the_three_steps_deliver_what_a_plain_loop_does(runner: str, tmp_path: P
         halves = [
             pipeline | f"Half{i}" >> beam.Create(packed(events[i::2], *DETECTORS)) for i in range(2)
         ]
-        scored = halves | beam.Flatten() | ScoreRarity(DETECTORS, followers=2)
-        weighed = scored.candidates | WeighPeers(RULES, followers=1)
-        weighed.alertable | SelectAlerts(RULES) | "KeepSelections" >> Keep(tmp_path / "chosen")
-        rows = (scored.counts, weighed.counts) | "Rows" >> beam.Flatten()
+        scored = halves | beam.Flatten() | ScoreRarity(DETECTORS)
+        weighed = scored.candidates | WeighPeers(RULES)
+        selected = weighed.alertable | SelectAlerts(RULES)
+        selected.selections | "KeepSelections" >> Keep(tmp_path / "chosen")
+        rows = (scored.counts, weighed.counts, selected.counts) | "Rows" >> beam.Flatten()
         rows | "KeepRows" >> Keep(tmp_path / "rows")
 
     assert chosen_by(kept(tmp_path / "chosen", bytes)) == expected
@@ -158,7 +159,7 @@ def relayed(names: Sequence[str], options: Sequence[str], out: Path) -> list[Pai
     with pipeline_on(options) as pipeline:
         handed = pipeline | beam.Create([message(*start) for start in STARTS])
         for step, name in enumerate(names):
-            keyed_step = FoldByKey(name, Relay, ("out", "ends"), 2 - step)
+            keyed_step = FoldByKey(name, Relay, ("out", "ends"), step, 2 - step)
             handed = (handed | f"Relay{step}" >> keyed_step).out
         handed | Keep(out)
     return sorted(kept(out, Pair))
@@ -188,10 +189,10 @@ def test_a_timer_that_fires_again_says_nothing_more(tmp_path: Path) -> None:
         fed = [
             pipeline
             | f"Create{half}" >> beam.Create([message(*start) for start in STARTS[half::2]])
-            | f"Feed{half}" >> FoldByKey(f"feed{half}", Relay, ("out", "ends"), 1)
+            | f"Feed{half}" >> FoldByKey(f"feed{half}", Relay, ("out", "ends"), 0, 1)
             for half in range(2)
         ]
         both = [each.out for each in fed] | beam.Flatten()
-        last = both | "Last" >> FoldByKey("last", Relay, ("out", "ends"), 0)
+        last = both | "Last" >> FoldByKey("last", Relay, ("out", "ends"), 1, 0)
         last.ends | Keep(tmp_path / "ends")
     assert sorted(kept(tmp_path / "ends", str)) == ["key0", "key1"]

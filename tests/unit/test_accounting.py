@@ -1,79 +1,12 @@
 """The account of a run: equations that close, and words where they do not."""
 
-import json
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-import apache_beam as beam
 import pytest
-from factory import anomaly, detector, rule
+from accounts import CITY_NAME, COUNTS, FIRING, HEADER, RULE, RULES, USER_NAME, account
 
 from pipeline.accounting import run_document
 from pipeline.report import report
-from pipeline.runners import prepare
-from pipeline.sinks import WriteRun
-from schemas.counts import ROW, Row, add_up, nested
-from schemas.rule import Rule
-from schemas.selection import SELECTION, Selection
-
-RULE = rule("mine")
-CITY = rule("yours", detector=detector(fields=("source.geo.city_name",)))
-RULES = (RULE, CITY)
-USER_NAME, CITY_NAME = (each.detector.name for each in RULES)
-FIRING = 1_900_000
-"""2024-03-09T16:15:00Z is the end of its slice."""
-
-HEADER = {
-    "started": "2026-03-02T00:00:00+00:00",
-    "listing": {"listed": 7, "skipped": {"empty folders": 1, "links to nothing": 2}},
-    "configuration": {"inputs": ["logs"]},
-    "versions": {"raretrail": "0.1.0"},
-}
-
-COUNTS = {
-    "objects|read": 7,
-    "objects|unreadable": 1,
-    "records|read": 100,
-    "records|unreadable": 5,
-    "records|out_of_range": 3,
-    "records|outside_from_until": 12,
-    "records|events": 80,
-    "records|not_records": 2,
-    f"detectors|{USER_NAME}|without_its_fields": 30,
-    f"detectors|{USER_NAME}|counted": 50,
-    f"detectors|{CITY_NAME}|without_its_fields": 79,
-    f"detectors|{CITY_NAME}|counted": 1,
-    f"cells|{USER_NAME}|delivered": 50,
-    f"cells|{USER_NAME}|cells": 40,
-    f"cells|{USER_NAME}|judged": 40,
-    f"cells|{USER_NAME}|distinct_events": 45,
-    f"cells|{USER_NAME}|candidates": 4,
-    f"weighed|{USER_NAME}": 4,
-    f"cells|{CITY_NAME}|candidates": 0,
-    f"cells|{CITY_NAME}|delivered": 1,
-    f"cells|{CITY_NAME}|cells": 1,
-    f"cells|{CITY_NAME}|judged": 1,
-    f"cells|{CITY_NAME}|distinct_events": 1,
-    f"entities|{USER_NAME}": 9,
-    f"entities|{CITY_NAME}": 1,
-    "anomalies|mine": 4,
-    "latest|slice": FIRING - 1,
-}
-
-
-def account(
-    changes: dict[str, int] | None = None, selections: Iterable[Selection] = ()
-) -> dict[str, Any]:
-    """run.json after COUNTS with changes; a change to None takes the figure out."""
-    counts = {name: n for name, n in {**COUNTS, **(changes or {})}.items() if n is not None}
-    document = run_document(HEADER, counts, list(selections), RULES)
-    return json.loads(json.dumps(document, allow_nan=False))
-
-
-def selection(of: Rule = RULE, firing: int = FIRING, **held: Any) -> Selection:
-    given = {"alerts": [], "new": 0, "cut": [], "suppressed": [], "expired": []} | held
-    return Selection(rule_id=of.uuid, firing=firing, **given)
 
 
 def test_a_sound_run_closes() -> None:
@@ -99,21 +32,44 @@ def test_a_sound_run_closes() -> None:
         "not_records": 2,
     }
     assert accounting["detectors"] == {
-        USER_NAME: {"events": 80, "without_its_fields": 30, "counted": 50},
-        CITY_NAME: {"events": 80, "without_its_fields": 79, "counted": 1},
+        USER_NAME: {
+            "events": 80,
+            "without_its_fields": 30,
+            "counted": 50,
+            "not_due_before": 4,
+            "on_time": 43,
+            "late": 3,
+            "too_late": 2,
+            "not_due": 6,
+        },
+        CITY_NAME: {
+            "events": 80,
+            "without_its_fields": 79,
+            "counted": 1,
+            "not_due_before": 0,
+            "on_time": 1,
+            "late": 0,
+            "too_late": 0,
+            "not_due": 0,
+        },
     }
     assert accounting["cells"][USER_NAME] == {
-        "delivered": 50,
         "cells": 40,
-        "judged": 40,
+        "judged": 38,
+        "known": 2,
         "candidates": 4,
+        "flood_excess": 0,
         "distinct_events": 45,
     }
     assert accounting["weighed"] == {USER_NAME: 4}
-    nothing = dict.fromkeys(("alertable", "selected_from", "alerts", "suppressed", "expired"), 0)
+    figures = "alertable selected_from alerts suppressed expired waiting_before waiting"
+    nothing = dict.fromkeys(figures.split(), 0)
     assert accounting["alerts"] == {"mine": nothing, "yours": nothing}
     assert document["configuration"] == {"inputs": ["logs"]}
     assert document["versions"] == {"raretrail": "0.1.0"}
+
+
+DUE = f"{USER_NAME}: counted + not due before = on time + late + too late + not due: "
 
 
 @pytest.mark.parametrize("off", [-1, 1])
@@ -129,9 +85,15 @@ def test_a_sound_run_closes() -> None:
         (f"detectors|{USER_NAME}|counted", f"{USER_NAME}: events = without its fields + counted"),
         (f"detectors|{USER_NAME}|without_its_fields", f"{USER_NAME}: events ="),
         (f"detectors|{CITY_NAME}|counted", f"{CITY_NAME}: events ="),
-        (f"cells|{USER_NAME}|delivered", f"{USER_NAME}: counted = delivered in cells"),
-        (f"cells|{USER_NAME}|cells", f"{USER_NAME}: cells = judged"),
-        (f"cells|{USER_NAME}|judged", f"{USER_NAME}: cells = judged"),
+        (f"detectors|{USER_NAME}|counted", DUE),
+        (f"cells|{USER_NAME}|on_time", DUE + "54 ≠ {due}"),
+        (f"cells|{USER_NAME}|late", DUE + "54 ≠ {due}"),
+        (f"cells|{USER_NAME}|too_late", DUE + "54 ≠ {due}"),
+        (f"held|{USER_NAME}|not_due", DUE + "54 ≠ {due}"),
+        (f"held|{CITY_NAME}|not_due", f"{CITY_NAME}: counted + not due before ="),
+        (f"cells|{USER_NAME}|cells", f"{USER_NAME}: cells = judged + known"),
+        (f"cells|{USER_NAME}|judged", f"{USER_NAME}: cells = judged + known"),
+        (f"cells|{USER_NAME}|known", f"{USER_NAME}: cells = judged + known"),
         (f"cells|{CITY_NAME}|judged", f"{CITY_NAME}: cells = judged"),
         (f"cells|{USER_NAME}|candidates", f"{USER_NAME}: candidates = weighed"),
         (f"weighed|{USER_NAME}", f"{USER_NAME}: candidates = weighed"),
@@ -140,8 +102,15 @@ def test_a_sound_run_closes() -> None:
 def test_a_figure_that_is_off_by_one_is_a_gap_in_words(figure: str, words: str, off: int) -> None:
     document = account({figure: COUNTS[figure] + off})["accounting"]
     assert document["closes"] is False
-    assert any(gap.startswith(words.format(read=7 + off)) for gap in document["gaps"])
+    told = words.format(read=7 + off, due=54 + off)
+    assert any(gap.startswith(told) for gap in document["gaps"])
     assert all(" ≠ " in gap for gap in document["gaps"])
+
+
+@pytest.mark.parametrize("off", [-1, 1])
+def test_what_was_carried_in_is_part_of_the_sum(off: int) -> None:
+    carried = {f"held|{USER_NAME}|not_due": 4 + off}
+    assert account(carried_in=carried)["accounting"]["gaps"] == [f"{DUE}{54 + off} ≠ 54"]
 
 
 @pytest.mark.parametrize(
@@ -154,6 +123,7 @@ def test_a_figure_that_is_off_by_one_is_a_gap_in_words(figure: str, words: str, 
         [name for name in COUNTS if name.startswith("detectors")],
         [name for name in COUNTS if name.startswith(f"cells|{USER_NAME}")],
         [name for name in COUNTS if name.startswith("cells")],
+        [name for name in COUNTS if name.startswith("held")],
         [name for name in COUNTS if name.startswith("weighed")],
     ],
 )
@@ -163,37 +133,33 @@ def test_figures_that_are_missing_do_not_close(missing: list[str]) -> None:
     assert document["gaps"]
 
 
-ENDED = [
-    selection(new=4, alerts=[anomaly(RULE, 99.0, FIRING)], suppressed=[80.0], cut=[79.0, 78.0]),
-    selection(firing=FIRING + 1, alerts=[anomaly(RULE, 79.0, FIRING)], cut=[78.0]),
-    selection(firing=FIRING + 8, expired=[78.0]),
-]
-"""Of four anomalies at the threshold two became alerts; what was cut waits, and is no end."""
+NOTHING_READ: dict[str, int | None] = {
+    **{n: None for n in COUNTS if n.startswith(("records", "detectors", "weighed"))},
+    **{n: None for n in COUNTS if n.startswith("cells")},
+    f"held|{USER_NAME}|not_due": 0,
+}
+"""A run that finds nothing to read."""
 
 
-@pytest.mark.parametrize(
-    ("alertable", "said", "words"),
-    [
-        (4, ENDED, None),
-        (3, ENDED, "mine: alertable = selected from: 3 ≠ 4"),
-        (5, ENDED, "mine: alertable = selected from: 5 ≠ 4"),
-        (4, [], "mine: alertable = selected from: 4 ≠ 0"),
-        (4, ENDED[:1], "mine: alertable = alerts + suppressed + expired: 4 ≠ 2"),
-        (4, ENDED[:2], "mine: alertable = alerts + suppressed + expired: 4 ≠ 3"),
-        (4, [*ENDED, ENDED[2]], "mine: alertable = alerts + suppressed + expired: 4 ≠ 5"),
-    ],
+@pytest.mark.xfail(
+    strict=True,
+    reason="pipeline.accounting checks only detectors of which something was counted, so this "
+    "equation is left out where a run from a snapshot reads no events",
 )
-def test_what_may_alert_is_alerted_suppressed_or_expired(
-    alertable: int, said: list[Selection], words: str | None
-) -> None:
-    document = account({"alertable|mine": alertable}, said)["accounting"]
-    assert document["closes"] is (words is None)
-    assert (words in document["gaps"]) if words else not document["gaps"]
+def test_what_was_not_due_is_missed_by_a_run_that_reads_nothing() -> None:
+    """It goes on from a snapshot, whose 4 deliveries become due: there are figures for it."""
+    judged = {f"cells|{USER_NAME}|{what}": 3 for what in ("cells", "judged")}
+    document = account(NOTHING_READ | judged | {f"cells|{USER_NAME}|on_time": 3})["accounting"]
+    assert document["gaps"] == [f"{DUE}4 ≠ 3"]
+    assert document["detectors"][USER_NAME]["on_time"] == 3
+    document = account(NOTHING_READ | judged | {f"cells|{USER_NAME}|on_time": 4})["accounting"]
+    assert document["closes"] is True
 
 
 def test_nothing_to_judge_closes() -> None:
     counts = {"objects|read": 7, "objects|unreadable": 7, "records|read": 7}
-    document = run_document(HEADER, counts | {"records|unreadable": 7}, [], RULES)
+    header = HEADER | {"carried_in": {}}
+    document = run_document(header, counts | {"records|unreadable": 7}, [], RULES)
     assert document["accounting"]["closes"] is True
     assert document["accounting"]["records"]["events"] == 0
     assert document["metrics"]["horizon"] is None
@@ -215,145 +181,15 @@ def test_gaps_are_told_on_the_terminal(tmp_path: Path) -> None:
     assert "Every record is accounted for." not in lines
 
 
-# Firings
-
-
-def test_firings_say_what_was_held_back() -> None:
-    alerts = [anomaly(RULE, 99.0, FIRING, user=f"user{n}") for n in range(3)]
-    said = [
-        selection(
-            new=9,
-            alerts=alerts,
-            cut=[90.0, 80.5],
-            suppressed=[77.0],
-            expired=[76.0, 75.5, 75.0],
-        )
-    ]
-    assert account({}, said)["firings"] == [
-        {
-            "firing": "2024-03-09T16:15:00.000Z",
-            "rule": "mine",
-            "new": 9,
-            "alerts": 3,
-            "cut": {"number": 2, "scores": [90.0, 80.5]},
-            "suppressed": {"number": 1, "scores": [77.0]},
-            "expired": {"number": 3, "scores": [76.0, 75.5, 75.0]},
-        }
-    ]
-
-
-@pytest.mark.parametrize("number", [999, 1_000, 1_001, 5_000])
-@pytest.mark.parametrize("kind", ["cut", "suppressed", "expired"])
-def test_lists_of_scores_are_bounded_and_their_numbers_exact(kind: str, number: int) -> None:
-    scores = [100 - n / 1000 for n in range(number)]
-    (firing,) = account({}, [selection(**{kind: scores})])["firings"]
-    assert firing[kind] == {"number": number, "scores": scores[:1_000]}
-
-
-def test_firings_come_in_order_whatever_order_they_arrive_in() -> None:
-    said = [selection(of, FIRING + n) for n in range(3) for of in RULES]
-    ordered = account({}, said)["firings"]
-    assert account({}, reversed(said))["firings"] == ordered
-    assert [each["firing"] for each in ordered] == sorted(each["firing"] for each in ordered)
-    assert [each["rule"] for each in ordered].count("mine") == 3
-
-
 # Metrics
 
 
-def test_metrics() -> None:
-    alert = anomaly(RULE, 99.0, FIRING)
-    said = [
-        selection(new=3, alerts=[alert], cut=[80.0, 79.0]),
-        selection(firing=FIRING + 1, alerts=[alert, alert], suppressed=[80.0]),
-        selection(firing=FIRING + 2, expired=[79.0, 78.0]),
-        selection(CITY, new=1, alerts=[alert]),
-    ]
-    metrics = account({}, said)["metrics"]
-    assert metrics["rules"] == {
-        "mine": {
-            "anomalies": 4,
-            "alerts": 3,
-            "firings_with_alerts": 2,
-            "firings_cut": 1,
-            "suppressed": 1,
-            "expired": 2,
-        },
-        "yours": {
-            "anomalies": 0,
-            "alerts": 1,
-            "firings_with_alerts": 1,
-            "firings_cut": 0,
-            "suppressed": 0,
-            "expired": 0,
-        },
-    }
-    assert metrics["entities"] == {USER_NAME: 9, CITY_NAME: 1}
-    assert metrics["horizon"] == "2024-03-09T18:00:00.000Z", "end of the last slice plus 2 h"
+def test_the_horizon_is_the_one_given_else_2_h_after_the_last_slice() -> None:
+    assert account()["metrics"]["horizon"] == "2024-03-09T18:00:00.000Z"
+    given = account(horizon=FIRING + 1)["metrics"]["horizon"]
+    assert given == "2024-03-09T16:30:00.000Z"
 
 
-# Rows
-
-
-@pytest.mark.parametrize(
-    ("rows", "total"),
-    [
-        ([], {}),
-        ([{"a": 1}, {"b": 2}], {"a": 1, "b": 2}),
-        ([{"a": 1}, {"a": 2}, {"a": -3}], {"a": 0}),
-        ([{"latest|slice": 5}, {"latest|slice": 9}, {"latest|slice": 7}], {"latest|slice": 9}),
-        ([{"latest|slice": -1}, {"latest|slice": -1}], {"latest|slice": -1}),
-    ],
-)
-def test_rows_add_up(rows: list[dict[str, int]], total: dict[str, int]) -> None:
-    assert add_up(rows) == total
-    assert add_up(reversed(rows)) == total
-    assert add_up([add_up(rows[:1]), add_up(rows[1:])]) == total, "in parts, as Beam combines"
-
-
-def test_counts_become_a_tree() -> None:
-    assert nested({"b|y": 2, "a": 1, "b|x|z": 3}) == {"a": 1, "b": {"x": {"z": 3}, "y": 2}}
-
-
-def written(folder: Path, rows: list[bytes], selections: list[bytes]) -> dict[str, Any]:
-    """run.json as WriteRun makes it on the job's own runner."""
-    options = prepare(beam.options.pipeline_options.PipelineOptions([]))
-    with beam.Pipeline(options=options) as pipeline:
-        counts = pipeline | "Rows" >> beam.Create(rows)
-        chosen = pipeline | "Selections" >> beam.Create(selections)
-        (counts, chosen) | WriteRun(folder, HEADER, RULES)
-    return json.loads((folder / "run.json").read_bytes())
-
-
-UNITS = [
-    ("read a#0", {"objects|read": 4, "records|read": 60, "records|events": 60}),
-    ("read b#0", {"objects|read": 3, "records|read": 40, "records|unreadable": 40}),
-    ("slices a#0", {name: n for name, n in COUNTS.items() if name.startswith("detectors|")}),
-    ("score x", {"latest|slice": 3, f"entities|{USER_NAME}": 1}),
-    ("score y", {"latest|slice": 8, f"entities|{USER_NAME}": 1}),
-]
-
-
-def test_a_row_that_was_written_again_counts_once(tmp_path: Path) -> None:
-    rows = [ROW.encode(Row(unit, counts)) for unit, counts in UNITS]
-    chosen = [SELECTION.encode(selection(new=1, cut=[80.0]))]
-    once = written(tmp_path / "once", rows, chosen)
-    assert once["accounting"]["objects"]["read"] == 7
-    assert once["accounting"]["records"]["read"] == 100
-    assert once["metrics"]["entities"] == {USER_NAME: 2}
-    assert once["metrics"]["horizon"].startswith("1970-01-01T04:15")
-    assert len(once["firings"]) == 1
-    assert written(tmp_path / "thrice", [*rows, *reversed(rows), rows[0]], chosen) == once
-
-
-def test_of_two_rows_of_a_unit_one_counts_whole(tmp_path: Path) -> None:
-    first, second = ({"records|read": n, "records|events": n} for n in (10, 11))
-    rows = [ROW.encode(Row("read a#0", counts)) for counts in (first, second)]
-    records = written(tmp_path, rows, [])["accounting"]["records"]
-    assert (records["read"], records["events"]) in {(10, 10), (11, 11)}
-
-
-def test_run_json_is_written_when_nothing_was_counted(tmp_path: Path) -> None:
-    document = written(tmp_path, [], [])
-    assert document["accounting"]["records"]["read"] == 0
-    assert document["accounting"]["gaps"] == ["objects listed = read: 7 ≠ 0"]
+def test_entities_are_counted_when_the_run_ends() -> None:
+    """Not what was carried in, nor both."""
+    assert account()["metrics"]["entities"] == {USER_NAME: 9, CITY_NAME: 1}

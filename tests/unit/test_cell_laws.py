@@ -233,8 +233,8 @@ def learned(bundles: Iterable[list[Event]], of: Detector) -> tuple[set[str], set
     groups = [group for k, data in pairs if k == key for _, group in fold.read(data)]
     list(fold.fire(state, groups, SLICE))
     list(fold.fire(state, [], SLICE + 8))
-    history = state.history.state()
-    return {value.name for value in history.places}, {value.name for value in history.tools}
+    assert state.history.buckets == 1
+    return set(state.history.places.row), set(state.history.tools.row)
 
 
 @KINDS

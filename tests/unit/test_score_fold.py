@@ -10,15 +10,14 @@ from typing import Any
 import pytest
 from factory import ACCOUNT, at, cell, detector, event, hash_of, packed
 from reference import plain_loop
+from stepped import Stepped, group, habitual
 
 from schemas.anomaly import CANDIDATE, Candidate, Habit
 from schemas.counts import ROW
-from schemas.entity import EntityKey
 from schemas.event import Event
 from schemas.rule import Detector
-from schemas.slices import Group
 from transforms.fold import replay
-from transforms.score import EntityFold, ScoreFold
+from transforms.score import ScoreFold
 
 WINDOW, ELASTIC = detector("window"), detector("elastic")
 START = 1_900_000
@@ -59,30 +58,6 @@ def actions_by_slice(events: Iterable[Event]) -> dict[int, set[str]]:
 
 
 # Firing by firing
-
-
-class Stepped:
-    """A fold moved by hand."""
-
-    def __init__(self, of: Detector = WINDOW) -> None:
-        self.fold = ScoreFold((of,))
-        key = EntityKey(of.key, "organisation", (ACCOUNT, "alice")).encode()
-        self.state: EntityFold = self.fold.begin(key)
-
-    def fire(self, firing: int, *groups: Group) -> list[Candidate]:
-        out = self.fold.fire(self.state, list(groups), firing)
-        return [CANDIDATE.decode(value[1]) for _, value in out]
-
-    def counts(self) -> dict[str, int]:
-        ((_, row),) = self.fold.end(self.state)
-        return ROW.decode(row).counts
-
-
-def group(slice_: int, firing: int | None = None, **cells: Any) -> Group:
-    """A group of cells by action, of one place and tool."""
-    made = Group(slice_, slice_ if firing is None else firing)
-    made.cells = {action: made_cell or cell(at(slice_)) for action, made_cell in cells.items()}
-    return made
 
 
 def test_a_slice_is_learned_8_firings_after_its_own_and_not_before() -> None:
@@ -190,12 +165,7 @@ def test_a_late_cell_is_merged_and_learned_once() -> None:
 
 def settled_habit() -> Stepped:
     """An entity with 60 slices of habit, all of them learned by firing END."""
-    fold = Stepped()
-    for slice_ in range(START - 8, END - 8):
-        fold.fire(slice_, group(slice_, Get=None, List=None, Put=None))
-    for firing in range(END - 8, END):
-        fold.fire(firing)
-    return fold
+    return habitual(60, END)
 
 
 # Forgetting
@@ -321,7 +291,10 @@ def test_counts_close(of: Detector) -> None:
     name = of.name
     assert counts[f"cells|{name}|cells"] == counts[f"cells|{name}|judged"] == 181
     assert counts[f"cells|{name}|distinct_events"] == 182
-    assert counts[f"entities|{name}"] == 1
+    assert counts[f"cells|{name}|on_time"] == len(events), "deliveries, repeated ones too"
+    assert counts[f"held|{name}|entities"] == 1
+    assert counts[f"held|{name}|actions"] == counts[f"latest|largest|{name}"] == 4
+    assert counts[f"held|{name}|unsettled"] == counts[f"held|{name}|not_due"] == 0
     assert counts["latest|slice"] == END
 
 

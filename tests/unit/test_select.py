@@ -12,6 +12,7 @@ from factory import anomaly, at, candidate, detector, event, packed, rule
 from schemas.anomaly import ANOMALY, CANDIDATE, Anomaly
 from schemas.rule import Rule
 from schemas.selection import SELECTION, Selection
+from schemas.state import RULE_STATE
 from transforms import rarity
 from transforms.alert import RuleFold, SelectFold, select
 from transforms.fold import replay
@@ -223,13 +224,16 @@ def test_a_key_is_remembered_as_long_as_it_can_matter_and_not_longer() -> None:
         assert state.alerted, firing
     select(state, [], START + 24)
     assert not state.alerted
-    assert state.next_due is None
+    assert state.due is None
 
 
 def test_keys_of_what_was_cut_are_not_remembered() -> None:
     state = RuleFold(rule(max_alerts=1))
     select(state, [anomaly(RULE, 80.0 + n, START, user=f"u{n}") for n in range(3)], START)
-    assert len(state.alerted) == 1
+    data = SelectFold((state.rule,)).save(state, {}, START)
+    assert data is not None
+    (only,) = RULE_STATE.decode(data).alerted
+    assert (only.entity["user.name"], only.slices) == ("u2", [START])
 
 
 # Intervals

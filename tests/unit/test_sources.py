@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.sources import Listing, find_objects
+from pipeline.sources import Listing, find_objects, lists
 from transforms.objects import Extent, folder_date, name_list, names_in
 
 TREE = "AWSLogs/111122223333/CloudTrail/eu-west-1"
@@ -401,9 +401,9 @@ def test_every_date_of_a_folder_has_a_limit(day: str) -> None:
 )
 def test_a_list_holds_at_most_256_objects(number: int, lengths: list[int]) -> None:
     names = [f"/logs/{number:04}.json.gz" for number in range(number)]
-    lists = [names_in(data) for data in Listing(names).lists()]
-    assert [len(part) for part in lists] == lengths
-    assert [name for part in lists for name in part] == names
+    parts = [names_in(data) for data in lists(names)]
+    assert [len(part) for part in parts] == lengths
+    assert [name for part in parts for name in part] == names
 
 
 def test_names_of_a_tree_are_packed_small(root: Path) -> None:
@@ -420,4 +420,4 @@ def test_any_name_of_a_file_survives_packing(name: str) -> None:
 def test_a_file_whose_name_is_no_text_can_be_listed(root: Path) -> None:
     make("d/a.json")
     Path("d", os.fsdecode(b"\xff.json")).write_bytes(b"x")
-    assert sum(len(names_in(data)) for data in find("d").lists()) == 2
+    assert sum(len(names_in(data)) for data in lists(find("d").names)) == 2

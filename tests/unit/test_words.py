@@ -10,9 +10,11 @@ import msgspec
 import pytest
 from factory import ACCOUNT, SLICE, at, cell, hash_of, rule
 
+from pipeline.accounting import run_document
 from pipeline.report import report
 from schemas.alert import alert_document
 from schemas.anomaly import ANOMALY, Anomaly, Profile
+from schemas.rule import Rule
 from schemas.slice import Evidence
 from schemas.words import iso, place, printable, sentence, user_names, who_of
 
@@ -218,19 +220,12 @@ def write_avro(path: Path, *anomalies: Anomaly) -> None:
         fastavro.writer(file, ANOMALY.schema, records)
 
 
-def run_json(of: Any, alerts: int) -> dict[str, Any]:
-    return {
-        "accounting": {
-            "objects": {"read": 1, "unreadable": 0, "skipped": {}},
-            "records": dict.fromkeys(
-                ("read", "events", "unreadable", "out_of_range", "outside_from_until"), 0
-            )
-            | {"not_records": 0},
-            "detectors": {},
-            "cells": {},
-            "closes": True,
-            "gaps": [],
-        },
+def run_json(of: Rule, alerts: int) -> dict[str, Any]:
+    """run.json of a run with one anomaly."""
+    header = {
+        "started": "2026-03-02T00:00:00+00:00",
+        "carried_in": {},
+        "listing": {"listed": 1, "skipped": {}},
         "configuration": {
             "rules_applied": [
                 {
@@ -243,12 +238,18 @@ def run_json(of: Any, alerts: int) -> dict[str, Any]:
                 }
             ]
         },
-        "metrics": {
-            "seconds": 1.0,
-            "entities": {},
-            "rules": {of.id: {"anomalies": 1, "alerts": alerts, "suppressed": 0, "expired": 0}},
-        },
+        "versions": {},
     }
+    counts = {
+        "objects|read": 1,
+        "records|read": 1,
+        "records|events": 1,
+        f"anomalies|{of.id}": 1,
+        **{f"{what}|{of.id}": alerts for what in ("alertable", "selected", "alerts")},
+    }
+    document = run_document(header, counts, [], (of,))
+    document["metrics"]["seconds"] = 1.0
+    return document
 
 
 @pytest.mark.parametrize(
