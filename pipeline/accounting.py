@@ -35,7 +35,8 @@ def run_document(
     """
     tree, ids = nested(counts), [rule.id for rule in rules]
     held, before = tree.get(HELD[:-1], {}), nested(header["carried_in"]).get(HELD[:-1], {})
-    accounting = _accounting(header["listing"], tree)
+    names = [detector.name for detector in detectors(rules)]
+    accounting = _accounting(header["listing"], tree, names)
     for name, detector in accounting["detectors"].items():
         detector["not_due_before"] = before.get(name, {}).get("not_due", 0)
         detector["not_due"] = held.get(name, {}).get("not_due", 0)
@@ -49,7 +50,6 @@ def run_document(
         }
         for rule in ids
     }
-    names = [detector.name for detector in detectors(rules)]
     gaps = unclosed(accounting, names)
     return {
         "accounting": {**accounting, "closes": not gaps, "gaps": gaps},
@@ -78,17 +78,20 @@ def _metrics(
     return {**told, **header.get("metrics", {}), "horizon": horizon}
 
 
-def _accounting(listing: Mapping[str, Any], tree: Mapping[str, Any]) -> dict[str, Any]:
+def _accounting(
+    listing: Mapping[str, Any], tree: Mapping[str, Any], names: Sequence[str]
+) -> dict[str, Any]:
     objects = {"listed": listing["listed"], "read": 0, "unreadable": 0, **tree.get("objects", {})}
     records = dict.fromkeys(("read", *_RECORDS, "not_records"), 0) | tree.get("records", {})
     cells = tree.get("cells", {})
     detectors = {
         name: {
             "events": records["events"],
-            **figures,
+            **dict.fromkeys(("counted", "without_its_fields"), 0),
+            **tree.get("detectors", {}).get(name, {}),
             **{timing: cells.get(name, {}).pop(timing, 0) for timing in _TIMINGS},
         }
-        for name, figures in tree.get("detectors", {}).items()
+        for name in names
     }
     return {
         "objects": {**objects, "skipped": listing["skipped"]},

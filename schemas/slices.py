@@ -168,7 +168,7 @@ def events_of(cell: Cell | Packed) -> int:
 class Group:
     """One entity's events of one slice that became known at one firing."""
 
-    __slots__ = ("candidates", "cells", "delivered", "firing", "slice")
+    __slots__ = ("candidates", "cells", "delivered", "firing", "highest", "slice")
 
     def __init__(self, slice_: int, firing: int) -> None:
         self.slice, self.firing = slice_, firing
@@ -177,6 +177,8 @@ class Group:
         """Number of events it was made of, repetitions too."""
         self.candidates = 0
         """Number of its cells that were candidates."""
+        self.highest = 0.0
+        """The highest score of those that were told one by one."""
 
     def absorb(self, other: Group) -> None:
         """Merge another group of the same slice into this one."""

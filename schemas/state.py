@@ -63,6 +63,8 @@ class HeldSlice(msgspec.Struct, gc=False):
     """Deliveries it was made of."""
     candidates: int
     """Candidates among them so far."""
+    highest: float
+    """The highest score of those that were told one by one."""
     cells: dict[str, Cell]
     """Action to cell."""
 
@@ -76,7 +78,8 @@ class EntityState(msgspec.Struct, gc=False):
     held: list[HeldSlice]
     """By slice, then firing."""
     strays: dict[str, int]
-    """Actions that came too late to be learned, and the last firing that saw them."""
+    """Actions that were not learned, since they came too late or there was no room, and the last
+    firing that saw them."""
     full_day: int
     """Last day, counted from 1970, on which the entity had more actions than are kept; or -1."""
 

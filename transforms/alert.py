@@ -15,7 +15,8 @@ from schemas.rule import Rule
 from schemas.selection import SELECTION, Selection
 from schemas.state import RULE_STATE, AlertedKey, RuleState
 from transforms.firing import WHOLE, Course
-from transforms.fold import Fold, FoldByKey
+from transforms.fold import Fold
+from transforms.fold_by_key import FoldByKey
 
 _APART = 8
 """Slices: the same action of the same entity less than this far from an alert is no new one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Final
@@ -15,7 +15,7 @@ from schemas.slice import Cell, merge
 from schemas.slices import Group, events_of, opened
 from schemas.state import ENTITY_STATE, EntityState, HeldSlice
 from transforms.firing import WINDOW
-from transforms.history import DAY, KINDS, History, Learned
+from transforms.history import DAY, KINDS, MOST, History, Learned
 from transforms.own import Contrast
 from transforms.rarity import Scorer
 from transforms.scorers import scorer
@@ -37,7 +37,8 @@ class Entity:
     pending: dict[int, Group] = field(default_factory=dict)
     """Slices that are known and not yet learned."""
     strays: dict[str, int] = field(default_factory=dict)
-    """Actions that came too late to be learned → the last firing that saw them."""
+    """Actions that were not learned → the last firing that saw them: what comes too late and is
+    among them is not new."""
     full_day: int = -1
     """Last day on which there was no room for an action."""
     latest: int = -1
@@ -76,13 +77,22 @@ class Entity:
             self.latest = max(self.latest, group.slice)
         return new, first
 
-    def settle(self, until: int) -> Iterator[tuple[int, Cell, int]]:
-        """Learn the slices up to `until` and let them go; see `learn` for what it says."""
-        for slice_ in sorted([slice_ for slice_ in self.pending if slice_ <= until]):
+    def settle(self, firing: int) -> Iterator[tuple[int, Cell, int]]:
+        """Learn the slices that are 2 h old and let them go; see `learn` for what it says."""
+        for slice_ in sorted([slice_ for slice_ in self.pending if slice_ <= firing - WINDOW]):
             group = self.pending.pop(slice_)
             self.counts["distinct_events"] += sum(map(events_of, group.cells.values()))
             if self.scorer.settles:
                 yield from self.learn(group)
+            self.remember([a for a in group.cells if a not in self.history.actions.row], firing)
+
+    def remember(self, actions: Iterable[str], firing: int) -> None:
+        """Keep in mind, as long as there is room, what is not learned."""
+        for action in sorted(actions):
+            if action in self.strays or len(self.strays) < MOST:
+                self.strays[action] = firing
+            else:
+                self.counts["overflow"] += 1
 
     def learn(self, group: Group) -> Iterator[tuple[int, Cell, int]]:
         """Learn one slice. (slice, cells in one, their number) of actions that there is no room
@@ -175,7 +185,7 @@ def restore(found: Entity, data: bytes) -> tuple[Entity, list[tuple[int, Group]]
     for held in state.held:
         group = Group(held.slice, held.firing)
         group.cells, group.delivered = dict(held.cells), held.delivered
-        group.candidates = held.candidates
+        group.candidates, group.highest = held.candidates, held.highest
         if held.known:
             found.pending[held.slice] = group
         else:
@@ -206,5 +216,6 @@ def _held(group: Group, firing: int, known: bool) -> HeldSlice:
         known=known,
         delivered=group.delivered,
         candidates=group.candidates,
+        highest=group.highest,
         cells={action: opened(group.cells[action]) for action in sorted(group.cells)},
     )

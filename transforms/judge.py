@@ -84,11 +84,7 @@ def judge_strays(
     state.counts["cells"] += len(group.cells)
     state.counts["known"] += len(group.cells) - len(new)
     state.counts["distinct_events"] += sum(map(events_of, group.cells.values()))
-    for action in sorted(group.cells):
-        if action in state.strays or len(state.strays) < MOST:
-            state.strays[action] = firing
-        else:
-            state.counts["overflow"] += 1
+    state.remember(group.cells, firing)
     if isinstance(scorer, Contrast):
         return _new(state, group, new, beside, firing), set(new)
     state.counts["judged"] += len(new)
@@ -123,40 +119,37 @@ def _candidates(
     ordered = sorted(found, key=lambda action: (cells[action].first, action))
     room = max(0, ONE_BY_ONE - group.candidates)
     flooded = group.candidates > ONE_BY_ONE
+    if timing(group.slice, firing) == "too_late":  # the group that was in time is gone
+        flooded = FLOOD in state.strays
     group.candidates += len(found)
     profile = state.history.profile()
     told = [
         _candidate(state, profile, group.slice, firing, action, cells[action], found[action])
         for action in sorted(ordered[:room])
     ]
+    scores = [one.score for one in told if one.score is not None]
+    group.highest = max([group.highest, *scores])
     rest = ordered[room:]
     state.counts["flood_excess"] += len(rest)
     state.counts["judged"] -= len(rest)
     if rest and not flooded:
-        told.append(_flood(state, profile, group, rest, told, found, firing))
+        state.remember([FLOOD], firing)
+        told.append(_flood(state, profile, group, rest, firing))
     return told
 
 
 def _flood(
-    state: Entity,
-    profile: Profile,
-    group: Group,
-    rest: list[str],
-    told: list[Candidate],
-    found: Mapping[str, Finding],
-    firing: int,
+    state: Entity, profile: Profile, group: Group, rest: list[str], firing: int
 ) -> Candidate:
     """What is said of the candidates of a slice that are too many to be told one by one.
 
-    Its score is the highest of those that were, here or by the peers.
+    Its score is the highest of those that were; with `contrast` the peers give it.
     """
     words = f"{len(rest):,} more new or rare actions in the same quarter of an hour"
-    scores = [one.score for one in told if one.score is not None]
-    scores = scores or [score for one in found.values() if (score := one.score) is not None]
     cell = together(group, rest)
     flood = _candidate(state, profile, group.slice, firing, FLOOD, cell, Finding())
-    factors = [Factor("flood", float(len(rest)), words)]
-    return replace(flood, score=max(scores, default=None), factors=factors)
+    score = None if isinstance(state.scorer, Contrast) else group.highest
+    return replace(flood, score=score, factors=[Factor("flood", float(len(rest)), words)])
 
 
 def overflow(state: Entity, slice_: int, cell: Cell, number: int, firing: int) -> Candidate:

@@ -17,7 +17,8 @@ from schemas.rule import Detector, Rule, detectors
 from schemas.state import SCOPE_STATE, ScopeState
 from transforms.calibrate import score_of_rate
 from transforms.firing import WHOLE, Course
-from transforms.fold import Fold, FoldByKey
+from transforms.fold import Fold
+from transforms.fold_by_key import FoldByKey
 from transforms.judge import FLOOD
 from transforms.scope import Scope, Verdict, today_of, who_of
 from transforms.scope_state import restore, verdict_states, watched_states
@@ -110,13 +111,14 @@ class WeighFold:
         self, state: ScopeFold, flood: Candidate, told: Iterable[tuple[Candidate, Verdict]]
     ) -> Iterator[tuple[str, Any]]:
         """A flood has the highest S of those of its slice that were judged one by one."""
+        who = who_of(flood)
         mine = [
             verdict
             for found, verdict in told
-            if found.detector == flood.detector
-            and found.slice == flood.slice
-            and who_of(found) == who_of(flood)
+            if (found.detector, found.slice) == (flood.detector, flood.slice)
+            and who_of(found) == who
         ]
+        mine += state.scope.verdicts_of(who, flood.slice)
         highest = max(mine, key=lambda verdict: verdict.surprise, default=None)
         factors = [*flood.factors, *(highest.factors if highest else ())]
         yield from self._anomalies(

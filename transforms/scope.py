@@ -174,6 +174,14 @@ class Scope:
                 told.append((candidate, self._own(candidate)))
         return told
 
+    def verdicts_of(self, user: str, slice_: int) -> list[Verdict]:
+        """What was said of a user in a slice, at this firing and those before."""
+        return [
+            users[user]
+            for (slice_of, _), users in self.verdicts.items()
+            if slice_of == slice_ and user in users
+        ]
+
     def _own(self, candidate: Candidate) -> Verdict:
         watched = self.of(candidate.detector)
         assert candidate.own is not None

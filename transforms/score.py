@@ -16,8 +16,9 @@ from schemas.rule import Detector
 from schemas.slices import Group, unpack
 from schemas.state import ENTITY_STATE
 from transforms.entity import Entity, entity, restore
-from transforms.firing import WHOLE, WINDOW, Course, timing
-from transforms.fold import Fold, FoldByKey
+from transforms.firing import WHOLE, Course, timing
+from transforms.fold import Fold
+from transforms.fold_by_key import FoldByKey
 from transforms.history import DAY
 from transforms.judge import judge, judge_strays, overflow, stray
 from transforms.own import Contrast
@@ -55,7 +56,7 @@ class ScoreFold:
         scope = state.key.scope.encode()
         in_time, strays = _by_timing(state, items, firing)
         known, first = state.merge(in_time, firing)
-        full = list(state.settle(firing - WINDOW))
+        full = list(state.settle(firing))
         state.forget(firing, first)
         found = [overflow(state, *refused, firing) for refused in full]
         for slice_, actions in sorted(known.items()):

@@ -18,7 +18,8 @@ from relay import STARTS, Pair, Relay, message, relayed_plainly
 
 from pipeline.job import Job
 from transforms.firing import WHOLE, Course
-from transforms.fold import FoldByKey, replay
+from transforms.fold import replay
+from transforms.fold_by_key import FoldByKey
 from transforms.objects import Extent, ReadObjects, name_list
 
 COURSES = {

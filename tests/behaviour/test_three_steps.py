@@ -21,7 +21,7 @@ from schemas.counts import ROW
 from schemas.event import Event
 from schemas.selection import SELECTION, Selection
 from transforms.alert import SelectAlerts
-from transforms.fold import FoldByKey
+from transforms.fold_by_key import FoldByKey
 from transforms.peers import WeighPeers
 from transforms.score import ScoreRarity
 

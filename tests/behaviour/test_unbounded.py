@@ -17,7 +17,7 @@ from test_three_steps import PRISM, options_of
 from pipeline.files import read_json
 from schemas.late import TOO_LATE
 from transforms.firing import Course, due_time, last_firing
-from transforms.fold import FoldByKey, _unbounded
+from transforms.fold_by_key import FoldByKey, _unbounded
 
 RUNNERS = ("BundleBasedDirectRunner", PRISM)
 
