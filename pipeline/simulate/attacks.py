@@ -58,6 +58,9 @@ class Intruders:
         self.organisation, self.spec = organisation, organisation.spec
         self.people, self.machines = people, machines
         self.attacks: list[Attack] = []
+
+    def lay(self) -> None:
+        """Lay every story, as often as there are rounds."""
         covers = COVERS[1:] if self.spec.cover == COVERS[0] else (self.spec.cover,)
         for turn in range(self.spec.rounds):
             for number, story in enumerate(load_stories()):
@@ -142,9 +145,8 @@ class Intruders:
         steps: list[tuple[int, Deed]] = []
         for number, deed in enumerate(attack.story.deeds, 1):
             steps += [(number, deed)] * deed.times
-        if attack.cover == "camouflaged":
-            for _ in range(pick(chance, CAMOUFLAGE)):
-                steps.insert(int(chance.integers(0, len(steps) + 1)), (0, Deed(HABIT)))
+        for _ in range(self._camouflage(chance, attack)):
+            steps.insert(int(chance.integers(0, len(steps) + 1)), (0, Deed(HABIT)))
         agent: str = pick(chance, load_yaml("world.yaml")["agents"]["intruder"])
         if attack.place == "home" and isinstance(attack.victim, Person):
             agent = attack.victim.agents["cli"]
@@ -166,6 +168,10 @@ class Intruders:
             )
             attack.calls.append(call)
             time += float(chance.lognormal(0.0, 0.5)) * deed.after
+
+    def _camouflage(self, chance: Generator, attack: Attack) -> int:
+        """How many calls that the victim makes often are among the intruder's."""
+        return pick(chance, CAMOUFLAGE) if attack.cover == "camouflaged" else 0
 
     def _action(self, chance: Generator, victim: Victim, deed: Deed) -> Action:
         if deed.call != HABIT:

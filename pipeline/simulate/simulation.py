@@ -44,7 +44,7 @@ def simulate(
 
     `progress` is told the finished share, from 0 to 1, every now and then. Memory holds one day.
     """
-    life = _Life(spec)
+    life = Life(spec)
     summary = SimulationSummary(directory, people=spec.people, machines=spec.machines)
     summary.accounts = [account.id for account in life.organisation.accounts]
     directory.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ def simulate(
     return summary
 
 
-def _trails(spec: Simulation, life: _Life, logs: Path) -> list[Trail]:
+def _trails(spec: Simulation, life: Life, logs: Path) -> list[Trail]:
     """The organisation's own trail, and one that some accounts had before it."""
     own = logs / "trail-a" / "AWSLogs" / life.organisation.id
     older = second_trail(life.volumes, REPEATED)
@@ -80,14 +80,14 @@ def _trails(spec: Simulation, life: _Life, logs: Path) -> list[Trail]:
     ]
 
 
-class _Life:
+class Life:
     """Everybody, and what has happened so far."""
 
     def __init__(self, spec: Simulation) -> None:
         self.spec = spec
         self.organisation = Organisation(spec)
-        people = [Person(self.organisation, i) for i in range(spec.people)]
-        machines = [Machine(self.organisation, i) for i in range(spec.machines)]
+        self.people = people = [Person(self.organisation, i) for i in range(spec.people)]
+        self.machines = machines = [Machine(self.organisation, i) for i in range(spec.machines)]
         accounts = [Background(self.organisation, each) for each in self.organisation.accounts]
         self.volumes: dict[str, Floats] = {}
         """What each account will record, day by day."""
@@ -103,6 +103,7 @@ class _Life:
             self.intruders = self.actors["intruders"] = Intruders(
                 self.organisation, people, machines
             )
+            self.intruders.lay()
         self.events = 0
         self.labels: list[Row] = []
 
