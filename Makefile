@@ -31,6 +31,9 @@ bench: $(VENV)/ready  ## speed and memory, as ratios (about 30 minutes)
 soak: $(VENV)/ready  ## long campaigns: kill -9 at random moments, steps and incremental runs
 	$(BIN)/python -m benchmarks.soak
 
+quality: $(VENV)/ready  ## how well attacks are found, by scorer (about 12 minutes)
+	$(BIN)/python -m benchmarks.quality --page docs/quality.md --picture docs/quality.svg
+
 demo-clean:  ## remove what `make run` wrote
 	rm -rf $(DEMO)
 
@@ -43,4 +46,4 @@ $(VENV)/ready: pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-.PHONY: help run test lint bench soak demo-clean clean
+.PHONY: help run test lint bench quality soak demo-clean clean
