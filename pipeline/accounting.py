@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from schemas.catalogue import CATALOGUE
 from schemas.counts import HELD, LATEST, nested
 from schemas.event import SLICE_MS
-from schemas.metrics import CATALOGUE, measured
+from schemas.metrics import measured
 from schemas.rule import Rule, detectors
 from schemas.selection import Selection
 from schemas.words import iso
