@@ -1,7 +1,7 @@
 """The one catalogue of metrics: what is measured, in which unit, what it means, what to do.
 
-Those with sources follow from the accounting's counts; where a source has a `*` there is a value for
-each detector or rule.
+Those with sources follow from the counts of the accounting; where a source has a `*` there is one
+value for each detector or rule.
 """
 
 from __future__ import annotations
