@@ -118,6 +118,15 @@ CATALOGUE: Final = (
         "detector",
     ),
     Metric(
+        "cells_too_young",
+        "counter",
+        "cells",
+        "First times of an entity of which too little is known to judge it (`contrast`).",
+        "Falls within days. If not, names never repeat: choose another identity policy.",
+        ("cells|*|too_young",),
+        "detector",
+    ),
+    Metric(
         "candidates",
         "counter",
         "cells",
