@@ -91,10 +91,10 @@ def test_every_scorer_has_its_rules(tmp_path: Path) -> None:
     lanes = write_rules(tmp_path / "rules")
     rules = load_rules([tmp_path / "rules"])
     assert {rule.uuid for rule in rules} == set(lanes)
-    for rule in rules:
-        scorer, kind = lanes[rule.uuid].split("/")
-        assert rule.detector.scorer == scorer
-        assert rule.detector.of_users == (kind == "user")
+    for each in rules:
+        scorer, kind = lanes[each.uuid].split("/")
+        assert each.detector.scorer == scorer
+        assert each.detector.of_users == (kind == "user")
 
 
 def test_the_rank_of_75_is_that_of_the_score() -> None:
