@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import json
 import os
 import re
 import shutil
@@ -135,8 +134,7 @@ def _alerts(run: Mapping[str, Any], output: Path) -> Iterator[str]:
         yield ""
         yield "The highest"
         for number, (alert, others) in enumerate(highest, start=1):
-            score, name = alert["raretrail"]["score"], alert["kibana.alert.rule.name"]
-            yield from _entry(number, score, name, alert["kibana.alert.reason"], others)
+            yield from _entry(number, alert.ours.score, alert.rule, alert.reason, others)
     if run["accounting"]["records"]["events"] and not any(metrics["anomalies"].values()):
         yield "  Nothing is rare yet: a call can be once there are others in its history."
     below = _below_threshold(run, output, _SHOWN - len(highest)) if len(highest) < _SHOWN else []
@@ -194,22 +192,44 @@ def _grouped(
     return heapq.nsmallest(number, groups.values(), key=lambda pair: order(pair[0]))
 
 
-def _highest(path: Path) -> list[tuple[dict[str, Any], int]]:
+class _Ours(msgspec.Struct):
+    score: float
+    firing: str
+    rank: int
+    probability: float | None
+    entity: dict[str, str]
+    users: list[str]
+
+
+class _Alert(msgspec.Struct):
+    """What the report needs of an alert: documents with their records would fill the memory."""
+
+    time: str = msgspec.field(name="@timestamp")
+    uuid: str = msgspec.field(name="kibana.alert.rule.uuid")
+    rule: str = msgspec.field(name="kibana.alert.rule.name")
+    reason: str = msgspec.field(name="kibana.alert.reason")
+    ours: _Ours = msgspec.field(name="raretrail")
+
+
+_ALERT: Final = msgspec.json.Decoder(_Alert)
+
+
+def _highest(path: Path) -> list[tuple[_Alert, int]]:
     """The alerts of the highest scores, those of one rule, firing, entity and users together; of
     equal ones the rarer first, then the earlier.
     """
     with path.open("rb") as lines:
-        return _grouped(map(msgspec.json.decode, lines), _same_alert, _rank, _SHOWN)
+        return _grouped(map(_ALERT.decode, lines), _same_alert, _rank, _SHOWN)
 
 
-def _same_alert(alert: Mapping[str, Any]) -> str:
-    ours, rule = alert["raretrail"], alert["kibana.alert.rule.uuid"]
-    return json.dumps([rule, ours["firing"], ours["entity"], ours["users"]])
+def _same_alert(alert: _Alert) -> tuple[object, ...]:
+    ours = alert.ours
+    return alert.uuid, ours.firing, tuple(ours.entity.values()), tuple(ours.users)
 
 
-def _rank(alert: Mapping[str, Any]) -> tuple[float, float, str, int]:
-    ours = alert["raretrail"]
-    return -ours["score"], ours["probability"] or 0.0, alert["@timestamp"], ours["rank"]
+def _rank(alert: _Alert) -> tuple[float, float, str, int]:
+    ours = alert.ours
+    return -ours.score, ours.probability or 0.0, alert.time, ours.rank
 
 
 def _below_threshold(
@@ -240,6 +260,8 @@ def _next_steps(output: Path) -> Iterator[str]:
     yield f"  {shown}/alerts.ndjson    the alerts, one ECS document a line"
     yield f"  {shown}/anomalies/       all that was rare, also below the threshold (Avro)"
     yield f"  {shown}/dead_letters/    what could not be read, and why (Avro)"
+    if any((output / "late").glob("*.avro")):
+        yield f"  {shown}/late/            what came too late to be learned (Avro)"
     yield f"  {shown}/run.json         this account in full, and what each firing held back"
     yield "Next"
     yield f"  {_python()} -m json.tool {shown}/run.json | less"

@@ -145,7 +145,9 @@ def _where(
     if not which:
         return Factor(name, best, f"its {name}s are not known")
     times = counts.get(which, 0)
-    how = f"in {times:,} of {n:,} quarter-hours" if times else f"never before in {n:,}"
+    how = (
+        f"in {times:,} of {n:,} quarter-hours" if times else f"never before in {n:,} quarter-hours"
+    )
     return Factor(name, best, f"{'from' if name == 'place' else 'with'} {printable(which)} {how}")
 
 

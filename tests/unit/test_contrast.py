@@ -93,7 +93,7 @@ def test_of_several_places_the_least_fitting_counts() -> None:
     _, told = judge(own(), happened, "New", PEERS, SEEN)
     _, alone = judge(own(), cell(at(1), place=("Lagos",)), "New", PEERS, SEEN)
     assert told[2].value == alone[2].value > 0
-    assert told[2].words == "from Lagos never before in 39"
+    assert told[2].words == "from Lagos never before in 39 quarter-hours"
 
 
 def test_what_is_done_beside_looks_less_odd_and_its_company_less_foreign() -> None:
