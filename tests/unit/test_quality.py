@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import xml.etree.ElementTree as ET
+from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -27,6 +28,7 @@ from benchmarks.quality_world import Outcome, World, outcomes
 from pipeline.rules import load_rules
 from pipeline.simulate import Simulation
 from pipeline.simulate.records import DAY
+from pipeline.simulate.stories import load_stories
 from pipeline.simulate.variants import CONTROLS, Overlay, overlays, plans
 from schemas.anomaly import Anomaly
 from schemas.slice import Evidence
@@ -45,10 +47,13 @@ def laid(tmp_path_factory: pytest.TempPathFactory) -> list[Overlay]:
 
 
 def test_every_story_is_laid_in_every_variant(laid: list[Overlay]) -> None:
-    told = [(one.attack.story.name, one.variant.name) for each in laid for one in each.laid]
-    wanted = [(story.name, variant.name) for story, variant in plans(SPEC.seed)]
-    assert sorted(told) == sorted(wanted)
-    assert sum(name == "control" for name, _ in told) == CONTROLS
+    told = Counter((one.attack.story.name, one.variant) for each in laid for one in each.laid)
+    wanted = Counter((story.name, variant) for story, variant in plans(SPEC.seed))
+    assert not told - wanted
+    left = wanted - told  # for want of an IAM user, or of somebody who works at the right time
+    needs_iam = {story.name for story in load_stories() if story.victims == ("iam",)}
+    assert all(name in needs_iam or variant.busy for name, variant in left)
+    assert sum(n for (_, variant), n in told.items() if variant.control) == CONTROLS
 
 
 def test_attacks_of_an_overlay_know_nothing_of_each_other(laid: list[Overlay]) -> None:
@@ -64,21 +69,16 @@ def test_attacks_of_an_overlay_know_nothing_of_each_other(laid: list[Overlay]) -
 def test_variants_are_what_they_say(laid: list[Overlay]) -> None:
     for one in (one for each in laid for one in each.laid):
         steps = [call.step.number for call in one.attack.calls if call.step]
-        if one.variant.control:
-            assert set(steps) == {0}
-            assert len(one.events) == len(steps)
-        else:
-            assert steps.count(0) == one.variant.habits
-            assert len(one.events) == len(steps) - one.variant.habits
+        assert one.variant.control == (one.attack.story.technique == "none")
+        assert steps.count(0) == one.variant.habits
+        assert len(one.events) == len(steps) - one.variant.habits
         assert one.attack.place == one.variant.place
 
 
 def test_overlays_are_the_same_again(laid: list[Overlay], tmp_path: Path) -> None:
     again = list(overlays(SPEC, tmp_path, DAYS))
-    assert [[one.events for one in each.laid] for each in again] == [
-        [one.events for one in each.laid] for each in laid
-    ]
     for old, new in zip(laid, again, strict=True):
+        assert [one.events for one in new.laid] == [one.events for one in old.laid]
         assert {p.name: p.read_bytes() for p in old.logs.rglob("*.gz")} == {
             p.name: p.read_bytes() for p in new.logs.rglob("*.gz")
         }
@@ -90,11 +90,11 @@ def test_overlays_are_the_same_again(laid: list[Overlay], tmp_path: Path) -> Non
 def test_every_scorer_has_its_rules(tmp_path: Path) -> None:
     lanes = write_rules(tmp_path / "rules")
     rules = load_rules([tmp_path / "rules"])
-    assert {rule.uuid for rule in rules} == set(lanes)
-    for each in rules:
-        scorer, kind = lanes[each.uuid].split("/")
-        assert each.detector.scorer == scorer
-        assert each.detector.of_users == (kind == "user")
+    assert {one.uuid for one in rules} == set(lanes)
+    for one in rules:
+        scorer, kind = lanes[one.uuid].split("/")
+        assert one.detector.scorer == scorer
+        assert one.detector.of_users == (kind == "user")
 
 
 def test_the_rank_of_75_is_that_of_the_score() -> None:
@@ -168,8 +168,7 @@ def test_first_seen_is_drawn_by_chance() -> None:
 
 def test_average_precision_by_hand() -> None:
     seen = world(outcome(90), outcome(70), outcome(None), outcome(50), benign=(80, 60))
-    quarter = 0.25
-    by_hand = quarter * (1 + 0.5 / (0.5 + 0.5) + 0.75 / (0.75 + 1.0))
+    by_hand = 0.25 * (1 + 0.5 / (0.5 + 0.5) + 0.75 / (0.75 + 1.0))
     assert average_precision(cases_of([seen]), LANE) == pytest.approx(by_hand)
 
 
@@ -178,7 +177,7 @@ def test_organisations_keep_their_own_thresholds() -> None:
     calm = world(outcome(70), benign=(10,))
     found = figures(cases_of([loud, calm]), LANE)
     assert found.attacks == 2
-    assert found.at_budget == (0.5, 0.5)
+    assert found.at_budget == (0.5, 1.0)
     assert found.alerts_at_75 == 5.0
 
 
