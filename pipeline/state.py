@@ -16,6 +16,7 @@ from schemas.state import ENTITY_STATE, RULE_STATE, EntityState, Values, integer
 from schemas.text import one_line
 from schemas.words import iso, printable
 from transforms.firing import time_of
+from transforms.judge import FLOOD
 
 _SHOWN: Final = 20
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -94,8 +95,9 @@ def _part(told: dict[str, object]) -> str:
     """The detector's part in the keys of state, as Detector.key has it."""
     fields = told["partition_fields"]
     assert isinstance(fields, list)
+    said = ("tool",) if told.get("with_tool") else ()
     parts = (told["function"], told["by_field"], ",".join(fields), told["scorer"], told["scope"])
-    return "/".join(str(part) for part in parts)
+    return "/".join(str(part) for part in (*parts, *said))
 
 
 def _named(key: EntityKey) -> str:
@@ -128,8 +130,8 @@ def _history(key: EntityKey, state: EntityState, size: int) -> Iterator[str]:
         names = ", ".join(printable(action) for action in sorted(held.cells)[:5])
         more = f" and {len(held.cells) - 5:,} more" if len(held.cells) > 5 else ""
         yield f"  pending {iso(held.slice * SLICE_MS)}, {learned}: {names}{more}"
-    for action in sorted(state.strays)[:_SHOWN]:
-        yield f"  came too late to be learned: {printable(action)}"
+    for action in sorted(state.strays.keys() - {FLOOD})[:_SHOWN]:
+        yield f"  not learned: {printable(action)}"
 
 
 def _values(kind: str, values: Values) -> Iterator[str]:

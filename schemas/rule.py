@@ -205,11 +205,21 @@ def detectors(rules: Iterable[Rule]) -> list[Detector]:
     """
     found = list(dict.fromkeys(rule.detector for rule in rules))
     for city in [each for each in found if each.scorer == "contrast" and not each.of_users]:
-        needed = replace(city, name=f"users-of-{city.name}", partition_fields=USERS)
-        same = ("by_field", "scorer", "scope", "with_tool")
-        if not any(
-            each.of_users and all(getattr(each, key) == getattr(city, key) for key in same)
-            for each in found
-        ):
-            found.append(needed)
+        if companion(city, found) is None:
+            name, fields = f"users-of-{city.name}", user_fields(found)
+            found.append(replace(city, name=name, partition_fields=fields))
     return found
+
+
+def user_fields(detectors: Iterable[Detector]) -> tuple[str, ...]:
+    """What names a user entity in a city's cells: the first user detector's fields, if there is
+    one.
+    """
+    return next((each.partition_fields for each in detectors if each.of_users), USERS)
+
+
+def companion(city: Detector, detectors: Iterable[Detector]) -> Detector | None:
+    """The detector of the users whose verdicts a city carries: it is alike in all else."""
+    every = list(detectors)
+    alike = replace(city, partition_fields=user_fields(every))
+    return next((each for each in every if each == alike), None)

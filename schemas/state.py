@@ -28,6 +28,8 @@ class Values(msgspec.Struct, gc=False):
     count: bytes = b""
     """Number of slices."""
     last: bytes = b""
+    day: int = -1
+    """The last day on which values could leave, counted from 1970."""
 
 
 class HistoryState(msgspec.Struct, gc=False):
@@ -121,11 +123,12 @@ class WatchedState(msgspec.Struct, gc=False):
 
 
 class VerdictState(msgspec.Struct, gc=False):
-    """What was said of a user in the last two hours, which a city may carry."""
+    """What was said of an entity in the last two hours, which a city or a flood may carry."""
 
+    detector: str
     slice: int
     action: str
-    user: str
+    entity: str
     surprise: float
     factors: list[Factor]
 

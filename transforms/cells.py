@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from operator import attrgetter
 from typing import Final
 
 from schemas.entity import ORGANISATION, Entity, EntityKey, entity_text
 from schemas.event import FIELDS, PATHS, SLICE_MS, Event, EventBatch, values_of
 from schemas.packing import Context
-from schemas.rule import Detector
+from schemas.rule import USER, Detector, user_fields
 from transforms.firing import known_at
 from transforms.pack import TEXT, Place, pack
 
-_USER: Final = "user.name"
 _SHARED: Final = ("actor", "source", "agent", "region", "account", "error")
 """What decides in which context an event is."""
 _PARTED: Final = ("event.action", "event.provider")
@@ -26,7 +25,7 @@ class DetectorSlices:
 
     def __init__(self, detector: Detector, user_fields: Sequence[str]) -> None:
         self._detector = detector
-        self._of_user = _USER in detector.partition_fields
+        self._of_user = USER in detector.partition_fields
         self._by = FIELDS[detector.by_field]
         self._scopes = [detector.scope_field] if detector.scope_field else []
         self._entity = values_of([*self._scopes, *detector.partition_fields])
@@ -89,11 +88,3 @@ class Bundle:
         """(entity key, slices) of everything held, which is let go."""
         for slices in self._slices:
             yield from slices.flush()
-
-
-def user_fields(detectors: Iterable[Detector]) -> tuple[str, ...]:
-    """What names a user entity in a city's cells: the user detector's fields, if there is one."""
-    for detector in detectors:
-        if _USER in detector.partition_fields:
-            return detector.partition_fields
-    return ("cloud.account.id", _USER)

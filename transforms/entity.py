@@ -91,8 +91,6 @@ class Entity:
         for action in sorted(actions):
             if action in self.strays or len(self.strays) < MOST:
                 self.strays[action] = firing
-            else:
-                self.counts["overflow"] += 1
 
     def learn(self, group: Group) -> Iterator[tuple[int, Cell, int]]:
         """Learn one slice. (slice, cells in one, their number) of actions that there is no room

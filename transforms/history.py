@@ -215,7 +215,7 @@ class Table:
         self.n = 0
         """Sum of the counts."""
         self._memory = memory
-        self._day = -1  # of the last slice that brought a value
+        self._day = -1  # on which values could leave
 
     def learn(self, slice_: int, values: Collection[str], kind: str, learned: Learned) -> None:
         """Count one slice of each value. On the first slice of a day that brings any, the values
@@ -276,7 +276,7 @@ class Table:
 
     def values(self) -> Values:
         """The rows as their schema has them."""
-        return Values(list(self.row), column(self.count), column(self.last))
+        return Values(list(self.row), column(self.count), column(self.last), self._day)
 
     def restore(self, values: Values) -> None:
         """Become the table that `values` was made from."""
@@ -284,4 +284,4 @@ class Table:
         self.count = integers("I", values.count)
         self.last = integers("i", values.last)
         self.n = sum(self.count)
-        self._day = max(self.last, default=-1) // DAY
+        self._day = values.day

@@ -85,6 +85,7 @@ def judge_strays(
     state.counts["known"] += len(group.cells) - len(new)
     state.counts["distinct_events"] += sum(map(events_of, group.cells.values()))
     state.remember(group.cells, firing)
+    state.counts["overflow"] += len(group.cells.keys() - state.strays.keys())
     if isinstance(scorer, Contrast):
         return _new(state, group, new, beside, firing), set(new)
     state.counts["judged"] += len(new)

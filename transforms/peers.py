@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,14 +13,14 @@ from msgspec.structs import replace
 from schemas.anomaly import ANOMALY, CANDIDATE, Candidate, anomaly
 from schemas.change import CHANGE, Change
 from schemas.counts import HELD, ROW, Row
-from schemas.rule import Detector, Rule, detectors
+from schemas.rule import Detector, Rule, companion, detectors
 from schemas.state import SCOPE_STATE, ScopeState
 from transforms.calibrate import score_of_rate
 from transforms.firing import WHOLE, Course
 from transforms.fold import Fold
 from transforms.fold_by_key import FoldByKey
 from transforms.judge import FLOOD
-from transforms.scope import Scope, Verdict, today_of, who_of
+from transforms.scope import Scope, Verdict, today_of
 from transforms.scope_state import restore, verdict_states, watched_states
 
 Item = Candidate | Change
@@ -48,11 +48,17 @@ class WeighFold:
         self._rules: dict[str, list[Rule]] = {}
         for rule in rules:
             self._rules.setdefault(rule.detector.key, []).append(rule)
+        every = self._detectors.values()
+        self._companions = {
+            key: users.key
+            for key, one in self._detectors.items()
+            if not one.of_users and (users := companion(one, every)) is not None
+        }
         self._with_tool = frozenset(key for key, one in self._detectors.items() if one.with_tool)
 
     def begin(self, key: bytes) -> ScopeFold:
         """A scope of which nothing is known."""
-        return ScopeFold(key.decode(), Scope(self._with_tool))
+        return ScopeFold(key.decode(), Scope(self._with_tool, self._companions))
 
     def holds(self, data: bytes) -> bool:
         """Whether an element is a ScopeState."""
@@ -86,7 +92,7 @@ class WeighFold:
         for candidate, verdict in told:
             yield from self._anomalies(state, candidate, verdict)
         for candidate in filter(self._is_flood, candidates):
-            yield from self._flood(state, candidate, told)
+            yield from self._flood(state, candidate)
         state.scope.book(asking, told)
         state.scope.end(firing)
 
@@ -107,19 +113,9 @@ class WeighFold:
             state.counts[f"usual|{self._detectors[city.detector].name}"] -= 1
         return told + of_cities
 
-    def _flood(
-        self, state: ScopeFold, flood: Candidate, told: Iterable[tuple[Candidate, Verdict]]
-    ) -> Iterator[tuple[str, Any]]:
+    def _flood(self, state: ScopeFold, flood: Candidate) -> Iterator[tuple[str, Any]]:
         """A flood has the highest S of those of its slice that were judged one by one."""
-        who = who_of(flood)
-        mine = [
-            verdict
-            for found, verdict in told
-            if (found.detector, found.slice) == (flood.detector, flood.slice)
-            and who_of(found) == who
-        ]
-        mine += state.scope.verdicts_of(who, flood.slice)
-        highest = max(mine, key=lambda verdict: verdict.surprise, default=None)
+        highest = state.scope.highest(flood)
         factors = [*flood.factors, *(highest.factors if highest else ())]
         yield from self._anomalies(
             state, flood, Verdict(highest.surprise, factors) if highest else None

@@ -5,7 +5,7 @@ Source: contrast.md, §2, §4 and §5. Days are counted from 1970, in UTC.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -134,9 +134,11 @@ class Scope:
 
     with_tool: frozenset[str] = frozenset()
     """Detectors that have the factor `tool`, too."""
+    companions: Mapping[str, str] = field(default_factory=dict)
+    """City detector → the detector of the users whose verdicts it carries."""
     watched: dict[str, Watched] = field(default_factory=dict)
-    verdicts: dict[tuple[int, str], dict[str, Verdict]] = field(default_factory=dict)
-    """(slice, action) → user → verdict, of the last two hours."""
+    verdicts: dict[tuple[str, int, str], dict[str, Verdict]] = field(default_factory=dict)
+    """(detector, slice, action) → entity → verdict, of the last two hours."""
 
     def of(self, detector: str) -> Watched:
         """What is remembered of a detector."""
@@ -151,11 +153,13 @@ class Scope:
         """Verdicts of candidates of a user detector."""
         told = []
         for candidate in candidates:
-            verdict = self._own(candidate)
-            key = (candidate.slice, candidate.action)
-            self.verdicts.setdefault(key, {})[who_of(candidate)] = verdict
-            told.append((candidate, verdict))
+            told.append(self._tell(candidate, self._own(candidate)))
         return told
+
+    def _tell(self, candidate: Candidate, verdict: Verdict) -> tuple[Candidate, Verdict]:
+        key = (candidate.detector, candidate.slice, candidate.action)
+        self.verdicts.setdefault(key, {})[who_of(candidate)] = verdict
+        return candidate, verdict
 
     def judge_cities(self, candidates: Iterable[Candidate]) -> list[tuple[Candidate, Verdict]]:
         """Verdicts of candidates of a city detector: of its most surprising user who is a
@@ -164,23 +168,26 @@ class Scope:
         """
         told = []
         for candidate in candidates:
-            found = self.verdicts.get((candidate.slice, candidate.action), {})
+            users_of = self.companions.get(candidate.detector, "")
+            found = self.verdicts.get((users_of, candidate.slice, candidate.action), {})
             users = [user for user in candidate.cell.users if user]
             met = [user for user in users if user in found]
             if met:
                 user = min(met, key=lambda name: (-found[name].surprise, name))
-                told.append((candidate, found[user]))
+                told.append(self._tell(candidate, found[user]))
             elif not users:
-                told.append((candidate, self._own(candidate)))
+                told.append(self._tell(candidate, self._own(candidate)))
         return told
 
-    def verdicts_of(self, user: str, slice_: int) -> list[Verdict]:
-        """What was said of a user in a slice, at this firing and those before."""
-        return [
-            users[user]
-            for (slice_of, _), users in self.verdicts.items()
-            if slice_of == slice_ and user in users
+    def highest(self, candidate: Candidate) -> Verdict | None:
+        """The highest S that was told of a candidate's entity in its slice, now or before."""
+        who = who_of(candidate)
+        told = [
+            entities[who]
+            for (detector, slice_, _), entities in self.verdicts.items()
+            if (detector, slice_) == (candidate.detector, candidate.slice) and who in entities
         ]
+        return max(told, key=lambda verdict: (verdict.surprise, repr(verdict)), default=None)
 
     def _own(self, candidate: Candidate) -> Verdict:
         watched = self.of(candidate.detector)
@@ -207,7 +214,7 @@ class Scope:
 
     def end(self, firing: int) -> None:
         """Let go of what no later firing asks for."""
-        for key in [key for key in self.verdicts if key[0] <= firing - WINDOW]:
+        for key in [key for key in self.verdicts if key[1] <= firing - WINDOW]:
             del self.verdicts[key]
         for watched in self.watched.values():
             today = today_of(firing)

@@ -33,9 +33,9 @@ def watched_states(scope: Scope) -> dict[str, WatchedState]:
 def verdict_states(scope: Scope) -> list[VerdictState]:
     """The verdicts of the last two hours."""
     return [
-        VerdictState(slice_, action, user, verdict.surprise, verdict.factors)
-        for (slice_, action), users in sorted(scope.verdicts.items())
-        for user, verdict in sorted(users.items())
+        VerdictState(detector, slice_, action, entity, verdict.surprise, verdict.factors)
+        for (detector, slice_, action), entities in sorted(scope.verdicts.items())
+        for entity, verdict in sorted(entities.items())
     ]
 
 
@@ -48,8 +48,8 @@ def restore(scope: Scope, watched: dict[str, WatchedState], verdicts: list[Verdi
         days = {day.day: _day(day) for day in state.days}
         scope.watched[detector] = Watched(peers, days, state.since)
     for one in verdicts:
-        users = scope.verdicts.setdefault((one.slice, one.action), {})
-        users[one.user] = Verdict(one.surprise, one.factors)
+        entities = scope.verdicts.setdefault((one.detector, one.slice, one.action), {})
+        entities[one.entity] = Verdict(one.surprise, one.factors)
 
 
 def _popularity_state(table: Popularity) -> PopularityState:

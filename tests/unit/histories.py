@@ -11,6 +11,7 @@ from factory import SLICE, at, event
 from msgspec.structs import replace
 
 from schemas.anomaly import CANDIDATE, Candidate
+from schemas.change import CHANGE, Change
 from schemas.counts import ROW, add_up
 from schemas.event import Event, EventBatch
 from schemas.late import TOO_LATE, TooLate
@@ -108,6 +109,7 @@ class Alice:
         self.of, self.fold = of, ScoreFold((of,), forget_after)
         self.saved: bytes | None = None
         self.candidates: list[Candidate] = []
+        self.changes: list[Change] = []
         self.late: list[TooLate] = []
         self.counts: dict[str, int] = {}
         """Of the last run."""
@@ -123,7 +125,9 @@ class Alice:
         elements += [] if self.saved is None else [self.saved]
         self.saved = None
         for tag, value in replay(self.fold, key, elements, Course(after, until, keep=True)):
-            if tag == "candidates":
+            if tag == "candidates" and CHANGE.wrote(value[1]):
+                self.changes.append(CHANGE.decode(value[1]))
+            elif tag == "candidates":
                 self.candidates.append(CANDIDATE.decode(value[1]))
             elif tag == "late":
                 self.late.append(TOO_LATE.decode(value))
@@ -142,7 +146,7 @@ class Alice:
     @property
     def learned(self) -> dict[str, int]:
         """Actions of the history, and in how many slices each was learned."""
-        actions = self.state.actions
+        actions = self.state.history.actions
         numbers = memoryview(actions.count).cast("I").tolist()
         return dict(zip(actions.names, numbers, strict=True))
 
@@ -175,6 +179,7 @@ class Job:
         self.done: int | None = None
         """H0."""
         self.told = Told()
+        self._rng: Random | None = None
 
     def follow(self, other: Job) -> Job:
         """Begin where another job stands, whose runs are not told again."""
@@ -182,8 +187,11 @@ class Job:
         self.done = other.done
         return self
 
-    def run(self, pairs: Iterable[Pair], until: int | None = None) -> Job:
-        """One run from the last one's horizon on."""
+    def run(
+        self, pairs: Iterable[Pair], until: int | None = None, rng: Random | None = None
+    ) -> Job:
+        """One run from the last one's horizon on; `rng` deals the elements of each step anew."""
+        self._rng = rng
         course = Course(self.done, until, keep=True)
         self.told.rows.append({})
         score = ScoreFold(self.detectors, self.forget_after)
@@ -204,6 +212,8 @@ class Job:
         self.states[name] = {}
         onward: list[Pair] = []
         for key, mine in elements.items():
+            if self._rng is not None:
+                self._rng.shuffle(mine)
             for tag, value in self.walk(fold, key, mine, course):
                 if tag == STATE:
                     self.states[name][key] = value
@@ -230,8 +240,8 @@ class Job:
         found = self.entities
         for state in found.values():
             state.strays = {}
-            state.held = [replace(one, firing=0, candidates=0) for one in state.held]
-        return {key: one for key, one in found.items() if one.since >= 0 or one.held}
+            state.held = [replace(one, firing=0, candidates=0, highest=0.0) for one in state.held]
+        return {key: one for key, one in found.items() if one.history.since >= 0 or one.held}
 
     @property
     def waiting(self) -> dict[bytes, RuleState]:

@@ -7,6 +7,7 @@ from typing import Any
 from factory import ACCOUNT, at, cell, detector
 
 from schemas.anomaly import CANDIDATE, Candidate
+from schemas.change import CHANGE, Change
 from schemas.counts import ROW
 from schemas.entity import EntityKey
 from schemas.rule import Detector
@@ -14,7 +15,7 @@ from schemas.slices import Group
 from transforms.entity import Entity
 from transforms.score import ScoreFold
 
-WINDOW, ELASTIC = detector("window"), detector("elastic")
+WINDOW, ELASTIC, CONTRAST = detector("window"), detector("elastic"), detector("contrast")
 
 
 class Stepped:
@@ -24,11 +25,15 @@ class Stepped:
         self.fold = ScoreFold((of,))
         self.key = EntityKey(of.key, "organisation", (ACCOUNT, "alice")).encode()
         self.state: Entity = self.fold.begin(self.key)
+        self.changes: list[Change] = []
+        """What its peers were told so far."""
 
     def fire(self, firing: int, *groups: Group) -> list[Candidate]:
         """The candidates of a firing."""
         out = self.fold.fire(self.state, list(groups), firing)
-        return [CANDIDATE.decode(value[1]) for tag, value in out if tag == "candidates"]
+        told = [value[1] for tag, value in out if tag == "candidates"]
+        self.changes += [CHANGE.decode(data) for data in told if CHANGE.wrote(data)]
+        return [CANDIDATE.decode(data) for data in told if not CHANGE.wrote(data)]
 
     def counts(self) -> dict[str, int]:
         """What was counted so far."""

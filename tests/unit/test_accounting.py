@@ -1,9 +1,11 @@
 """The account of a run: equations that close, and words where they do not."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from accounts import CITY_NAME, COUNTS, FIRING, HEADER, RULE, RULES, USER_NAME, account
+from factory import BY_CITY, detector, rule
 
 from pipeline.accounting import run_document
 from pipeline.report import report
@@ -12,7 +14,8 @@ from pipeline.report import report
 def test_a_sound_run_closes() -> None:
     document = account()
     assert list(document) == [
-        *("accounting", "configuration", "versions", "started", "firings", "metrics")
+        *("accounting", "configuration", "versions", "started"),
+        *("firings", "calibration", "metrics"),
     ]
     accounting = document["accounting"]
     assert accounting["closes"] is True
@@ -55,10 +58,12 @@ def test_a_sound_run_closes() -> None:
     }
     assert accounting["cells"][USER_NAME] == {
         "cells": 40,
-        "judged": 38,
+        "judged": 32,
         "known": 2,
+        "usual": 1,
+        "too_young": 2,
+        "flood_excess": 3,
         "candidates": 4,
-        "flood_excess": 0,
         "distinct_events": 45,
     }
     assert accounting["weighed"] == {USER_NAME: 4}
@@ -70,6 +75,9 @@ def test_a_sound_run_closes() -> None:
 
 
 DUE = f"{USER_NAME}: counted + not due before = on time + late + too late + not due: "
+
+
+FATES = f"{USER_NAME}: cells = judged + known + usual + too_young + flood_excess: 40 ≠ "
 
 
 @pytest.mark.parametrize("off", [-1, 1])
@@ -94,6 +102,8 @@ DUE = f"{USER_NAME}: counted + not due before = on time + late + too late + not 
         (f"cells|{USER_NAME}|cells", f"{USER_NAME}: cells = judged + known"),
         (f"cells|{USER_NAME}|judged", f"{USER_NAME}: cells = judged + known"),
         (f"cells|{USER_NAME}|known", f"{USER_NAME}: cells = judged + known"),
+        (f"cells|{USER_NAME}|too_young", FATES),
+        (f"cells|{USER_NAME}|flood_excess", FATES),
         (f"cells|{CITY_NAME}|judged", f"{CITY_NAME}: cells = judged"),
         (f"cells|{USER_NAME}|candidates", f"{USER_NAME}: candidates = weighed"),
         (f"weighed|{USER_NAME}", f"{USER_NAME}: candidates = weighed"),
@@ -134,18 +144,13 @@ def test_figures_that_are_missing_do_not_close(missing: list[str]) -> None:
 
 
 NOTHING_READ: dict[str, int | None] = {
-    **{n: None for n in COUNTS if n.startswith(("records", "detectors", "weighed"))},
+    **{n: None for n in COUNTS if n.startswith(("records", "detectors", "weighed", "usual"))},
     **{n: None for n in COUNTS if n.startswith("cells")},
     f"held|{USER_NAME}|not_due": 0,
 }
 """A run that finds nothing to read."""
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="pipeline.accounting checks only detectors of which something was counted, so this "
-    "equation is left out where a run from a snapshot reads no events",
-)
 def test_what_was_not_due_is_missed_by_a_run_that_reads_nothing() -> None:
     """It goes on from a snapshot, whose 4 deliveries become due: there are figures for it."""
     judged = {f"cells|{USER_NAME}|{what}": 3 for what in ("cells", "judged")}
@@ -179,6 +184,41 @@ def test_gaps_are_told_on_the_terminal(tmp_path: Path) -> None:
     at = lines.index("THE ACCOUNTING DOES NOT CLOSE; please report this:")
     assert lines[at + 1 : at + 3] == [f"  {gap}" for gap in document["accounting"]["gaps"][:2]]
     assert "Every record is accounted for." not in lines
+
+
+def test_a_cell_that_peers_find_usual_is_not_judged() -> None:
+    """The entity's step counted it so; the peers' step knows better."""
+    cells = account({f"usual|{USER_NAME}": 5})["accounting"]["cells"][USER_NAME]
+    assert (cells["usual"], cells["judged"]) == (5, 28)
+    assert account({f"usual|{USER_NAME}": 5})["accounting"]["closes"] is True
+
+
+# Calibration
+
+
+def test_the_calibration_tells_since_when_and_how_many_to_expect() -> None:
+    known, young = rule("known", detector=detector("contrast")), rule("young", cases_per_day=1)
+    young = replace(young, detector=detector("contrast", BY_CITY, name="cities"))
+    at = {name: f"held|scopes|organisation|{name}" for name in ("contrast-by-user", "cities")}
+    counts = {f"{at['contrast-by-user']}|days": 9, f"{at['contrast-by-user']}|since": FIRING}
+    counts |= {f"{at['cities']}|days": 3, f"{at['cities']}|since": -1}
+    told = run_document(HEADER, COUNTS | counts, [], [*RULES, known, young])["calibration"]
+    assert told == {
+        "known": {
+            "organisation": {
+                "since": "2024-03-09T16:15:00.000Z",
+                "working_days": 9,
+                "cases_a_day": {"50": 30.0, "75": 3.0, "90": 0.48},
+            }
+        },
+        "young": {
+            "organisation": {
+                "since": None,
+                "working_days": 3,
+                "cases_a_day": {"50": 10.0, "75": 1.0, "90": 0.16},
+            }
+        },
+    }
 
 
 # Metrics

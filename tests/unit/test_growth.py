@@ -94,7 +94,7 @@ def test_an_entity_with_fresh_actions_without_end_levels_off(scorer: str) -> Non
     assert_level(by_step["score"], of=20)
     assert_level(by_step["select"], of=20)
     (state,) = [ENTITY_STATE.decode(data) for data in job.states["score"].values()]
-    assert len(state.actions.names) == 2_000
+    assert len(state.history.actions.names) == 2_000
     assert state.full_day == START // DAY + DAYS
 
 
@@ -105,7 +105,7 @@ def test_fresh_actions_that_all_come_too_late_level_off() -> None:
     assert_level(by_step["score"], of=30)
     (state,) = [ENTITY_STATE.decode(data) for data in job.states["score"].values()]
     assert len(state.strays) == 2_000
-    assert state.since == -1
+    assert state.history.since == -1
 
 
 def test_what_was_alerted_or_waits_is_forgotten_downstream() -> None:

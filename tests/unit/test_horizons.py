@@ -117,7 +117,7 @@ def test_forgetting_is_exact_wherever_a_run_is_cut(
     else:
         found.run([new], LAST + idle + 20)
     assert bool(found.candidates) is known
-    assert found.state.since == (START if known else LAST + idle)
+    assert found.state.history.since == (START if known else LAST + idle)
     assert found.learned == ({"Get": 60, "List": 60, "Put": 60, "New": 1} if known else {"New": 1})
 
 
@@ -136,7 +136,7 @@ def test_what_is_pending_when_a_run_is_cut_keeps_an_entity() -> None:
         found = alice(forget_after=AFTER)
         found.run([Delivery(does(LAST + AFTER))], LAST + cut)
         found.run([], LAST + AFTER + 30)
-        assert found.state.since == START, cut
+        assert found.state.history.since == START, cut
         assert found.learned["New"] == 1
 
 
@@ -147,7 +147,7 @@ def test_what_is_too_late_keeps_no_entity() -> None:
         found = alice(forget_after=AFTER).run([late], LAST + AFTER + 1)
         assert not found.candidates
         assert found.counts[f"{NAME}forgotten"] == 1
-        assert (found.state.since, list(found.state.strays)) == (-1, ["New"])
+        assert (found.state.history.since, list(found.state.strays)) == (-1, ["New"])
 
 
 def test_what_is_forgotten_takes_its_strays_along() -> None:

@@ -16,6 +16,9 @@ from transforms.fold import replay
 from transforms.score import FORGET_AFTER, ScoreFold
 
 WINDOW, ELASTIC = detector("window"), detector("elastic")
+CONTRAST = detector("contrast")
+settling = pytest.mark.parametrize("of", [WINDOW, CONTRAST], ids=["window", "contrast"])
+"""Scorers that learn a slice when it is settled."""
 B = START + 80
 """A slice when all of her habit is learned."""
 STRAYS = 90 * 96
@@ -54,8 +57,11 @@ def plainly(slices: Iterable[Sequence[str]], action: str, learn: bool) -> float:
 @pytest.mark.parametrize(
     ("after", "timing"), [(0, "on_time"), (1, "late"), (7, "late"), (8, "too_late")]
 )
-def test_an_event_is_judged_at_the_firing_that_knows_it_and_marked(after: int, timing: str) -> None:
-    found = alice().run([known_after(does(B), after)], B + 10)
+@settling
+def test_an_event_is_judged_at_the_firing_that_knows_it_and_marked(
+    of: Detector, after: int, timing: str
+) -> None:
+    found = alice(of).run([known_after(does(B), after)], B + 10)
     assert told(found, "New") == [(0, after, timing)]
     assert len(found.late) == (timing == "too_late")
     assert (found.learned.get("New", 0) == 1) is (timing != "too_late")
@@ -93,10 +99,11 @@ def test_settlement_comes_before_judging_what_is_late(after: int, seen: int) -> 
     assert found.learned["New"] == 2
 
 
-def test_late_events_leave_the_state_of_a_replay() -> None:
+@settling
+def test_late_events_leave_the_state_of_a_replay(of: Detector) -> None:
     events = [does(B + n, action, n) for n in range(12) for action in ("Get", f"New{n % 3}")]
     late = [known_after(each, n % 8) for n, each in enumerate(events)]
-    assert alice().run(late, B + 40).saved == alice().run(on_time(events), B + 40).saved
+    assert alice(of).run(late, B + 40).saved == alice(of).run(on_time(events), B + 40).saved
 
 
 def test_a_late_part_of_a_cell_is_merged_and_not_judged_again() -> None:
@@ -113,16 +120,18 @@ def test_a_late_part_of_a_cell_is_merged_and_not_judged_again() -> None:
     assert found.counts[f"{NAME}distinct_events"] == 3
 
 
-def test_a_pending_cell_is_not_judged_again_after_it_was_saved() -> None:
-    found = alice().run([Delivery(does(B, "New", 5))], B)
+@settling
+def test_a_pending_cell_is_not_judged_again_after_it_was_saved(of: Detector) -> None:
+    found = alice(of).run([Delivery(does(B, "New", 5))], B)
     found.run([known_after(does(B, "New", 1), 3), known_after(does(B, "Newer", 1), 3)], B + 3)
     assert told(found, "New") == [(0, 0, "on_time")]
     assert told(found, "Newer") == [(0, 3, "late")]
 
 
-def test_candidates_of_a_slice_are_told_one_by_one_up_to_20_however_late() -> None:
+@settling
+def test_candidates_of_a_slice_are_told_one_by_one_up_to_20_however_late(of: Detector) -> None:
     """The rest is one flood, once; also over a saved state."""
-    found = alice().run(on_time(does(B, f"A{n:02}", n) for n in range(15)), B + 1)
+    found = alice(of).run(on_time(does(B, f"A{n:02}", n) for n in range(15)), B + 1)
     found.run([known_after(does(B, f"B{n:02}", n), 2) for n in range(10)], B + 2)
     found.run([known_after(does(B, f"C{n:02}", n), 3) for n in range(10)], B + 3)
     actions = [one.action for one in found.candidates]
@@ -150,12 +159,7 @@ def test_what_is_too_late_is_kept_counted_and_never_learned() -> None:
     assert [one.id for one in new.cell.evidence] == [one.id for one in stray[:2]]
     assert (new.judged, get.judged) == (True, False)
     assert told(found, "New") == [(0, 8, "too_late")]
-    after = found.state
-    assert (after.actions, after.total, after.buckets) == (
-        *(before.actions, before.total),
-        before.buckets,
-    )
-    assert (after.hours, after.latest, after.held) == (before.hours, before.latest, [])
+    assert (found.state.history, found.state.held) == (before.history, [])
     counted = {name: found.counts[f"{NAME}{name}"] for name in ("too_late", "cells", "judged")}
     assert counted == {"too_late": 3, "cells": 2, "judged": 1}
     assert found.counts[f"{NAME}known"] == 1
@@ -175,29 +179,34 @@ def test_bundles_of_what_is_too_late_are_one_cell() -> None:
     )
 
 
-def test_what_history_knows_is_not_judged_when_it_comes_too_late() -> None:
+@settling
+def test_what_history_knows_is_not_judged_when_it_comes_too_late(of: Detector) -> None:
     """Learned at this very firing is known, too: a redelivery 8 firings later is nothing new."""
-    found = alice().run([Delivery(does(B)), known_after(does(B), 8)], B + 20)
+    found = alice(of).run([Delivery(does(B)), known_after(does(B), 8)], B + 20)
     assert told(found, "New") == [(0, 0, "on_time")]
     assert [one.judged for one in found.late] == [False]
     assert found.learned["New"] == 1
 
 
-def test_what_is_pending_is_not_judged_when_it_comes_too_late() -> None:
+@settling
+def test_what_is_pending_is_not_judged_when_it_comes_too_late(of: Detector) -> None:
     """Pending since long, or since this very firing."""
     for pending in (B + 20, B + 13):
-        found = alice().run([Delivery(does(pending)), known_after(does(B), 20)], B + 20)
+        found = alice(of).run([Delivery(does(pending)), known_after(does(B), 20)], B + 20)
         assert [one.slice for one in found.candidates] == [pending]
         assert [one.judged for one in found.late] == [False]
 
 
 @pytest.mark.parametrize(("apart", "judged"), [(0, 1), (1, 1), (STRAYS, 1), (STRAYS + 1, 2)])
-def test_what_came_too_late_is_remembered_for_90_days(apart: int, judged: int) -> None:
+@settling
+def test_what_came_too_late_is_remembered_for_90_days(
+    of: Detector, apart: int, judged: int
+) -> None:
     """Of another slice even; in one run, and from one to the next."""
     first, second = known_after(does(B), 8), known_after(does(B + 3), 5 + max(apart, 3))
     apart = second.known - first.known
-    one = alice().run([first, second], second.known)
-    two = alice().run([first], first.known).run([second], second.known)
+    one = alice(of).run([first, second], second.known)
+    two = alice(of).run([first], first.known).run([second], second.known)
     for found in (one, two):
         assert len(found.late) == 2
         assert sum(each.judged for each in found.late) == (2 if apart > STRAYS else 1)
@@ -219,11 +228,12 @@ def test_of_an_entity_of_which_only_strays_are_known_nothing_is_kept_after_90_da
         assert (again.saved is not None) is kept
 
 
-def test_a_redelivery_of_an_old_event_changes_no_history() -> None:
+@settling
+def test_a_redelivery_of_an_old_event_changes_no_history(of: Detector) -> None:
     events = [does(B + n, action) for n in range(3) for action in ("Get", "New")]
-    once = alice().run(on_time(events), B + 200)
+    once = alice(of).run(on_time(events), B + 200)
     again = [known_after(each, n) for n in (8, 50, 150) for each in events]
-    twice = alice().run([*on_time(events), *again], B + 200)
+    twice = alice(of).run([*on_time(events), *again], B + 200)
     assert twice.candidates == once.candidates
     assert len(twice.late) == 18
     state = twice.state
@@ -247,8 +257,8 @@ def test_elastic_judges_late_cells_by_present_counts_and_does_not_learn_them() -
         assert judged.timing == "late"
         assert judged.probability == pytest.approx(expected, rel=1e-9)
         after = found.state
-        assert (after.actions, after.total) == (before.actions, before.total)
-        assert (after.buckets, after.latest, after.held) == (62, B + 1, [])
+        assert (after.history, after.held) == (before.history, [])
+        assert (after.history.buckets, after.history.latest) == (62, B + 1)
 
 
 def test_elastic_does_not_judge_a_late_part_of_a_pending_cell() -> None:

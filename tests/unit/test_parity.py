@@ -244,15 +244,42 @@ def test_it_agrees_with_the_shared_golden_numbers(shared: Path, write: Any) -> N
     done = run_module(write(scenarios))
     assert done.returncode == 1
     assert "DISAGREES" in done.stdout
-    assert done.stderr == ""
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("field", ["S", "score", "habit"])
+def test_it_agrees_with_the_golden_judgements_of_contrast(
+    shared: Path, write: Any, field: str
+) -> None:
+    """And finds a number of them that is off."""
+    path = shared / "parity" / "contrast_golden.json.gz"
+    if not path.is_file():
+        pytest.skip(f"no {path}")
+    scenarios = json.loads(gzip.decompress(path.read_bytes()))
+    if field == "S":
+        done = run_module(str(path))
+        assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "agrees")
+        assert len(done.stdout.splitlines()) == len(scenarios) + 2
+    smallest = min(scenarios, key=lambda one: len(one["slices"]))
+    row = next(one for one in reversed(smallest["expected"]) if one["score"] is not None)
+    of = row["factors"] if field == "habit" else row
+    of[field] += 0.002
+    done = run_module(write([smallest]))
+    assert (done.returncode, "DISAGREES" in done.stdout) == (1, True)
 
 
 def test_garbage_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"garbage")
     done = run_module(str(tmp_path / "x"))
     assert done.returncode == 2
-    assert len(done.stderr.splitlines()) == 1
+    assert len([line for line in done.stderr.splitlines() if line.startswith("parity: ")]) == 1
     assert "Traceback" not in done.stderr
+
+
+def test_nothing_is_on_standard_error_but_what_it_has_to_say(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"garbage")
+    (line,) = run_module(str(tmp_path / "x")).stderr.splitlines()
+    assert line.startswith("parity: ")
 
 
 # `window` judges each action by itself
@@ -291,7 +318,7 @@ def test_window_adds_the_action_itself_as_one_more_slice() -> None:
     for action in ("New0", "Usual00"):
         learned = history()
         learned.learn(800, [action], (), ())
-        expected = probability(learned.masses(), learned.mass(action))
+        expected = probability(learned.masses.all(), learned.mass(action))
         judged = Window().judge(history(), [action])
         if expected < LIMIT:
             assert judged[action] == pytest.approx(expected, rel=1e-12)

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import schemas.state
-from schemas.anomaly import ANOMALY, CANDIDATE, Anomaly
+from schemas.anomaly import ANOMALY, CANDIDATE, Anomaly, Candidate, Factor
+from schemas.change import CHANGE, Change
 from schemas.codec import SchemaError
 from schemas.entity import EntityKey
 from schemas.event import Event
@@ -26,11 +27,16 @@ from schemas.state import (
     RULE_STATE,
     SCOPE_STATE,
     AlertedKey,
+    DayState,
     EntityState,
     HeldSlice,
+    HistoryState,
+    PopularityState,
     RuleState,
     ScopeState,
     Values,
+    VerdictState,
+    WatchedState,
     column,
     doubles,
     integers,
@@ -62,7 +68,7 @@ texts = st.text(max_size=6)
 
 
 @st.composite
-def values(draw: st.DrawFn, mass: bool = False) -> Values:
+def values(draw: st.DrawFn) -> Values:
     names = draw(st.lists(texts, max_size=4, unique=True))
 
     def numbers(kind: str, each: st.SearchStrategy[Any]) -> bytes:
@@ -72,9 +78,7 @@ def values(draw: st.DrawFn, mass: bool = False) -> Values:
     return Values(
         names=names,
         count=numbers("I", st.integers(0, 2**32 - 1)),
-        first=numbers("i", slices),
         last=numbers("i", slices),
-        mass=numbers("d", doubles_of_all_kinds) if mass else b"",
     )
 
 
@@ -103,6 +107,23 @@ FAR = 2**40
 
 
 @st.composite
+def histories(draw: st.DrawFn) -> HistoryState:
+    actions = draw(values())
+    masses = draw(st.lists(doubles_of_all_kinds, min_size=3, max_size=3))[: len(actions.names)]
+    return HistoryState(
+        since=draw(slices),
+        latest=draw(slices),
+        buckets=draw(st.integers(0, 10**4)),
+        total=draw(doubles_of_all_kinds),
+        masses=struct.pack(f"<{len(masses)}d", *masses),
+        hours=Random(draw(st.integers(0, 99))).choices(range(2**16), k=168),
+        actions=actions,
+        places=draw(values()),
+        tools=draw(values()),
+    )
+
+
+@st.composite
 def entity_states(draw: st.DrawFn) -> EntityState:
     """Not all of them can come to be; what a state may hold is what is asked for."""
     done = draw(st.integers(0, 2**31))
@@ -112,14 +133,7 @@ def entity_states(draw: st.DrawFn) -> EntityState:
     held += [(draw(st.integers(0, 2**31)), firing, False) for firing in due]
     return EntityState(
         done=done,
-        since=draw(slices),
-        latest=draw(slices),
-        buckets=draw(st.integers(0, 10**6)),
-        total=draw(doubles_of_all_kinds),
-        hours=Random(draw(st.integers(0, 99))).choices(range(2**16), k=168),
-        actions=draw(values(mass=True)),
-        places=draw(values()),
-        tools=draw(values()),
+        history=draw(histories()),
         held=[
             HeldSlice(
                 slice=slice_,
@@ -127,6 +141,7 @@ def entity_states(draw: st.DrawFn) -> EntityState:
                 known=known,
                 delivered=draw(st.integers(0, 10**9)),
                 candidates=draw(st.integers(0, 10**4)),
+                highest=draw(doubles_of_all_kinds),
                 cells=dict(sorted(draw(st.dictionaries(texts, cells, max_size=2)).items())),
             )
             for slice_, firing, known in held
@@ -149,12 +164,13 @@ def test_an_entity_is_the_same_after_it_was_saved(state: EntityState) -> None:
 @given(doubles_of_all_kinds, doubles_of_all_kinds)
 def test_masses_are_kept_bit_for_bit(total: float, mass: float) -> None:
     state = Alice(WINDOW).run(on_time(HABIT[:3]), B).state
-    state.total, state.actions.mass = total, struct.pack("<3d", mass, -mass, 0.1)
+    state.history.total = total
+    state.history.masses = struct.pack("<3d", mass, -mass, 0.1)
     saved = again(SCORE, ALICE, ENTITY_STATE.encode(state))
     assert saved is not None
     found = ENTITY_STATE.decode(saved)
-    assert struct.pack("<d", found.total) == struct.pack("<d", total)
-    assert found.actions.mass == state.actions.mass
+    assert struct.pack("<d", found.history.total) == struct.pack("<d", total)
+    assert found.history.masses == state.history.masses
 
 
 def test_an_entity_with_all_there_can_be_goes_on_as_if_it_had_not_been_saved() -> None:
@@ -173,9 +189,11 @@ def test_an_entity_with_all_there_can_be_goes_on_as_if_it_had_not_been_saved() -
     assert steps.candidates == single.candidates
     assert steps.late == single.late
     state = single.state
-    assert len(state.actions.names) == 2_000
+    assert len(state.history.actions.names) == 2_000
     assert state.full_day == (B + 12) // 96
-    assert set(state.strays) == {f"Late{n}" for n in range(8, 12)}
+    late, refused = {f"Late{n}" for n in range(8, 12)}, {f"Many{n}" for n in range(2_010)}
+    kept = set(state.history.actions.names)
+    assert set(state.strays) == late | (refused - kept)
 
 
 def found(score: float, slice_: int, action: str) -> Anomaly:
@@ -198,10 +216,35 @@ def test_a_rule_is_the_same_after_it_was_saved() -> None:
 
 
 def test_a_scope_is_the_same_after_it_was_saved() -> None:
-    later = [candidate(88.5, 111, "A"), candidate(None, 112, "B")]
-    data = SCOPE_STATE.encode(ScopeState(110, later))
-    assert SCOPE_STATE.decode(data) == ScopeState(110, later)
+    state = scope_state(later=[candidate(88.5, 111, "A"), candidate(None, 112, "B")])
+    data = SCOPE_STATE.encode(state)
+    assert SCOPE_STATE.decode(data) == state
     assert again(WEIGH, SCOPE, data) == data
+
+
+def scope_state(later: list[Candidate]) -> ScopeState:
+    """With all there can be: peers, a closed and an open day, verdicts, changes to come."""
+    popular = PopularityState(
+        names=["Get", "Zap"],
+        fans=struct.pack("<2I", 2, 1),
+        first=struct.pack("<2i", 7, 9),
+        by=["alice", "bob"],
+    )
+    nothing = PopularityState(names=[], fans=b"", first=b"", by=[])
+    days = [
+        DayState(0, 7, 2, 3, 2, [4.5, 0.1 + 0.2], {}),
+        DayState(1, 2, 0, 1, 0, [], {"alice": -1.25, "bob": 2.5}),
+    ]
+    return ScopeState(
+        done=110,
+        watched={"one": WatchedState(99, popular, nothing, popular, days)},
+        verdicts=[
+            VerdictState(109, "A", "alice", 0.1 + 0.2, [Factor("what", 0.3, "rare")]),
+            VerdictState(109, "A", "bob", -1.0, []),
+        ],
+        later=later,
+        changes=[Change("one", "alice", 104, 112, {"actions": ["Zap"]}, {"places": ["Oslo"]})],
+    )
 
 
 def test_of_what_nothing_is_known_nothing_is_saved() -> None:
@@ -213,7 +256,7 @@ def states() -> list[tuple[Any, bytes, bytes]]:
     """Of each kind (fold, key, a saved state)."""
     entity = Alice(WINDOW).run(on_time(HABIT[:3]), START).saved
     assert entity is not None
-    scope = SCOPE_STATE.encode(ScopeState(110, [candidate(88.5, 111)]))
+    scope = SCOPE_STATE.encode(scope_state([candidate(88.5, 111)]))
     rule_ = RULE_STATE.encode(RuleState(110, [found(88.5, 110, "A")], [], []))
     return [(SCORE, ALICE, entity), (WEIGH, SCOPE, scope), (SELECT, UUID, rule_)]
 
@@ -288,6 +331,26 @@ def test_an_entitys_bytes_do_not_depend_on_the_order_of_what_is_not_due() -> Non
 def test_a_scopes_bytes_do_not_depend_on_the_order_of_what_is_not_due() -> None:
     later = [CANDIDATE.encode(candidate(50, 111, action)) for action in "CAB"]
     assert len(saved(WEIGH, SCOPE, later, 110)) == 1
+
+
+def test_a_scopes_bytes_do_not_depend_on_the_order_of_changes() -> None:
+    changes = [
+        Change("one", who, 100, firing, {"actions": [who, "Get"]}, {})
+        for who in ("bob", "alice", "carol")
+        for firing in (108, 111)
+    ]
+    assert len(saved(WEIGH, SCOPE, [CHANGE.encode(change) for change in changes], 110)) == 1
+
+
+@pytest.mark.xfail(strict=True, reason="who was first depends on whether she left before he came")
+def test_a_scopes_bytes_do_not_depend_on_who_leaves_before_another_comes() -> None:
+    """At one firing the last peer who had an action leaves, and another has it."""
+    changes = [
+        Change("one", "alice", 90, 98, {"actions": ["Get"]}, {}),
+        Change("one", "alice", 90, 108, {}, {"actions": ["Get"]}),
+        Change("one", "bob", 100, 108, {"actions": ["Get"]}, {}),
+    ]
+    assert len(saved(WEIGH, SCOPE, [CHANGE.encode(change) for change in changes], 110)) == 1
 
 
 def test_a_rules_bytes_do_not_depend_on_the_order_of_what_is_not_due() -> None:

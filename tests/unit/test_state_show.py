@@ -24,6 +24,7 @@ from schemas.state import (
     AlertedKey,
     EntityState,
     HeldSlice,
+    HistoryState,
     RuleState,
     SavedState,
     Values,
@@ -42,8 +43,6 @@ def values(counts: Mapping[str, int], last: int = MARCH_2) -> Values:
         list(counts),
         column(array("I", counts.values())),
         column(array("i", [last] * len(counts))),
-        column(array("i", [last] * len(counts))),
-        column(array("d", counts.values())),
     )
 
 
@@ -51,21 +50,22 @@ def entity_state(**changes: object) -> EntityState:
     """An entity of 3 quarters of an hour, two of them on Monday at noon."""
     hours = [0] * 168
     hours[12], hours[36 + 24] = 2, 1
-    given: dict[str, object] = {
-        "done": MARCH_2,
+    history: dict[str, object] = {
         "since": MARCH_2 + 48,
         "latest": MARCH_2 + 96,
         "buckets": 3,
-        "total": 3.0,
+        "total": 4.0,
+        "masses": column(array("d", [3.0, 1.0])),
         "hours": hours,
         "actions": values({"GetObject": 3, "ListBuckets": 1}),
         "places": values({"London": 3}),
         "tools": values({"aws-cli": 3}),
-        "held": [],
-        "strays": {},
-        "full_day": -1,
     }
-    return EntityState(**(given | changes))  # type: ignore[arg-type]
+    rest: dict[str, object] = {"done": MARCH_2, "held": [], "strays": {}, "full_day": -1}
+    for name, value in changes.items():
+        (history if name in history else rest)[name] = value
+    learned = HistoryState(**history)  # type: ignore[arg-type]
+    return EntityState(history=learned, **rest)  # type: ignore[arg-type]
 
 
 def user(name: str, of: Rule = USERS) -> bytes:
@@ -79,7 +79,10 @@ def city(*names: str) -> bytes:
 
 
 def write(
-    folder: Path, states: Mapping[bytes, EntityState], rules: Mapping[str, RuleState]
+    folder: Path,
+    states: Mapping[bytes, EntityState],
+    rules: Mapping[str, RuleState],
+    *more: Rule,
 ) -> Path:
     """A snapshot with these states; its horizon is 2026-03-02 06:00."""
     saved = {
@@ -93,8 +96,9 @@ def write(
             for pair in pairs:
                 writer.write(SAVED_STATE.read(SAVED_STATE.encode(SavedState(*pair))))
             writer.flush()
-    told = snapshot.fingerprints([USERS, CITIES], "role", "Test-City")
-    snapshot.seal(folder, MARCH_2 + 23, told, [USERS, CITIES], {})
+    loaded = [USERS, CITIES, *more]
+    told = snapshot.fingerprints(loaded, "role", "Test-City")
+    snapshot.seal(folder, MARCH_2 + 23, told, loaded, {})
     return folder
 
 
@@ -117,7 +121,7 @@ def made(tmp_path: Path) -> Callable[..., Path]:
 
 
 def test_a_snapshot_as_a_whole(tmp_path: Path) -> None:
-    held = HeldSlice(MARCH_2, MARCH_2, True, 2, 0, {"A": cell(at(MARCH_2)), "B": cell(1)})
+    held = HeldSlice(MARCH_2, MARCH_2, True, 2, 0, 0.0, {"A": cell(at(MARCH_2)), "B": cell(1)})
     states = {
         user("alice"): entity_state(held=[held]),
         user("bob"): entity_state(actions=values({"GetObject": 1})),
@@ -144,6 +148,15 @@ def test_a_snapshot_as_a_whole(tmp_path: Path) -> None:
         "          0 anomalies wait to be chosen",
         "          2 actions of an entity alerted lately",
     ]
+
+
+def test_entities_of_a_detector_that_weighs_tools_are_counted(tmp_path: Path) -> None:
+    weighs = rule("tools", detector=detector("contrast", with_tool=True))
+    _, out, _ = shown(
+        write(tmp_path / "state", {user("alice", weighs): entity_state()}, {}, weighs)
+    )
+    assert "          1 entities, " in out
+    assert f"          2 actions: {ACCOUNT} / alice" in out
 
 
 def test_the_five_largest_are_named(made: Callable[..., Path]) -> None:
@@ -199,8 +212,8 @@ def test_what_is_not_learned_yet_and_what_came_too_late(made: Callable[..., Path
     state = entity_state(
         since=-1,
         held=[
-            HeldSlice(MARCH_2, MARCH_2, True, 7, 0, cells),
-            HeldSlice(MARCH_2 + 1, MARCH_2 + 40, False, 1, 0, {"One": cell(1)}),
+            HeldSlice(MARCH_2, MARCH_2, True, 7, 0, 0.0, cells),
+            HeldSlice(MARCH_2 + 1, MARCH_2 + 40, False, 1, 0, 0.0, {"One": cell(1)}),
         ],
         strays={f"Stray{number:02}": 1 for number in range(30)},
     )
@@ -211,7 +224,7 @@ def test_what_is_not_learned_yet_and_what_came_too_late(made: Callable[..., Path
         "Action0, Action1, Action2, Action3, Action4 and 2 more\n"
     ) in out
     assert ("  pending 2026-03-02T00:15:00.000Z, known at 2026-03-02T10:15:00.000Z: One\n") in out
-    assert out.count("came too late to be learned: Stray") == 20
+    assert out.count("not learned: Stray") == 20
     assert "Stray19" in out
 
 
@@ -228,7 +241,7 @@ HOSTILE = "a\nb\x1b[31m\u202e\x00ü"
 
 
 def test_hostile_names_are_escaped(tmp_path: Path) -> None:
-    held = HeldSlice(MARCH_2, MARCH_2, True, 1, 0, {HOSTILE: cell(1)})
+    held = HeldSlice(MARCH_2, MARCH_2, True, 1, 0, 0.0, {HOSTILE: cell(1)})
     state = entity_state(
         actions=values({HOSTILE: 1}),
         places=values({HOSTILE: 1}),
