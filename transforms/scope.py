@@ -61,12 +61,15 @@ class Watched:
     """The first firing that was calibrated."""
     _calibrated: tuple[int, Calibration | None] = (-1, None)
 
-    def apply(self, change: Change) -> None:
-        """Take note of what entered or left an entity's history."""
+    def enter(self, change: Change) -> None:
+        """Take note of what entered an entity's history."""
         for kind, values in change.entered.items():
             table = self.peers.table(kind)
             for value in values:
                 table.enter(value, change.slice, change.entity)
+
+    def leave(self, change: Change) -> None:
+        """Take note of what left it."""
         for kind, values in change.left.items():
             table = self.peers.table(kind)
             for value in values:
@@ -145,9 +148,14 @@ class Scope:
         return self.watched.setdefault(detector, Watched())
 
     def apply(self, changes: Iterable[Change]) -> None:
-        """Take note of settlements."""
-        for change in changes:
-            self.of(change.detector).apply(change)
+        """Take note of the settlements of a firing: first of what entered, so that nothing depends
+        on whether the last one leaves before another comes.
+        """
+        told = list(changes)
+        for change in told:
+            self.of(change.detector).enter(change)
+        for change in told:
+            self.of(change.detector).leave(change)
 
     def judge_users(self, candidates: Iterable[Candidate]) -> list[tuple[Candidate, Verdict]]:
         """Verdicts of candidates of a user detector."""

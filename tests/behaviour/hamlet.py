@@ -34,7 +34,11 @@ PLANTED = {80: "DeleteTrail", 130: "GetSecretValue", 191: "StopLogging", 250: "C
 """Slice → what alice never did before."""
 END = START + 3 * DAY * SLICE_S
 DELAY_S = 240
-_RULE = (ROOT / "pipeline" / "rules" / "unusual_aws_command_for_a_user.yaml").read_text("utf-8")
+_RULE = (
+    (ROOT / "pipeline" / "rules" / "unusual_aws_command_for_a_user.yaml")
+    .read_text("utf-8")
+    .replace("scorer: contrast", "scorer: window")
+)
 RULE = _RULE.replace("threshold: 75", "threshold: 0")
 """Every anomaly is an alert."""
 

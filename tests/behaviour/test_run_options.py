@@ -157,6 +157,7 @@ def lowered(folder: Path, max_alerts: int) -> Path:
     """The built-in rule of users with a threshold of 20 and another cap."""
     built_in = ROOT / "pipeline" / "rules" / "unusual_aws_command_for_a_user.yaml"
     text = built_in.read_text("utf-8")
+    text = text.replace("scorer: contrast", "scorer: window")
     text = text.replace("\nthreshold: 75\n", "\nthreshold: 20\n")
     text = text.replace("\nmax_alerts: 100\n", f"\nmax_alerts: {max_alerts}\n")
     folder.mkdir()

@@ -28,6 +28,7 @@ def test_two_workers_give_the_same_alerts(town: Town, done: Done, tmp_path: Path
     ended = command(
         *("run", town.logs, "--geoip_database", town.cities, "--output", tmp_path / "out"),
         *("--direct_num_workers", "2", "--direct_running_mode", "multi_processing"),
+        *("--scorer", "window"),
     )
     assert ended.returncode == 0, ended.stderr
     two = Done(0, ended.stdout, ended.stderr, tmp_path / "out")
@@ -43,7 +44,7 @@ def test_two_workers_give_the_same_alerts(town: Town, done: Done, tmp_path: Path
 def test_a_process_ends_with_status_0_and_a_report(town: Town, tmp_path: Path) -> None:
     objects = [path.read_bytes() for path in sorted(town.logs.rglob("*.gz"))[:20]]
     records = [json.loads(gzip.decompress(data))["Records"] for data in objects]
-    argv = ["run", "-", "--output", "there", "--geoip_database", town.cities]
+    argv = ["run", "-", "--output", "there", "--geoip_database", town.cities, "--scorer", "window"]
     ended = command(
         *argv,
         input=b"".join(objects),

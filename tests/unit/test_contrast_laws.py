@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-import pytest
 from factory import ACCOUNT, BY_CITY, at, candidate, cell, detector, rule
 from msgspec.structs import replace
 
@@ -44,7 +43,6 @@ def outcomes(rules: tuple[Rule, ...], candidates: Sequence[Candidate]) -> set[An
     return out
 
 
-@pytest.mark.xfail(strict=True, reason="of equal S the first that came gives a flood its words")
 def test_a_flood_says_the_same_in_any_order_of_what_is_equally_odd() -> None:
     """Two places that nobody has ever been in are equally odd, and have other words."""
     flood = found(USERS, FLOOD, own=None)
@@ -52,7 +50,6 @@ def test_a_flood_says_the_same_in_any_order_of_what_is_equally_odd() -> None:
     assert len(outcomes((rule(detector=USERS),), given)) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="verdicts of two detectors of users overwrite each other")
 def test_a_city_carries_the_verdict_of_its_own_detector_of_users() -> None:
     """Cities are weighed with tools, users by one rule without: a companion weighs them with."""
     cities = detector("contrast", BY_CITY, with_tool=True)
@@ -66,7 +63,6 @@ def test_a_city_carries_the_verdict_of_its_own_detector_of_users() -> None:
     assert len(outcomes(rules, [found(users, "A"), found(companion, "A"), city])) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="a day's purge is forgotten where its slice was refused")
 def test_values_leave_once_a_day_wherever_a_history_was_saved() -> None:
     """The first slice of a day, of which nothing was learned for want of room, purged already."""
     one = History(aged=False, memory=MEMORY)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from functools import cache, reduce
 from random import Random
 
-import pytest
 from factory import BY_CITY, SLICE, at, detector, event, rule
 from histories import Delivery, Job, Walk, by_firing, dealt, known_after, nonzero, pairs_of
 from hypothesis import given, settings
@@ -155,9 +154,6 @@ def test_order_bundles_repetition_and_delay_change_nothing(
 horizons = st.lists(st.integers(START, END - 1), max_size=5, unique=True).map(sorted)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="who was first in a scope depends on whether one left before another came"
-)
 @laws
 @given(on_time, horizons, st.integers(START, END), seeds)
 def test_a_run_may_be_cut_at_any_horizons(
