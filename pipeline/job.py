@@ -81,7 +81,9 @@ class Job:
         """What adds to a keyed step's elements the state that an earlier run left for it."""
         if self.snapshot is None:
             return lambda step, elements: elements
-        state = pipeline | "LoadState" >> ReadState(self.snapshot)
+        state = pipeline | "LoadState" >> ReadState(
+            self.snapshot, frozenset(rule.uuid for rule in self.rules)
+        )
         return lambda step, elements: (elements, state[step]) | f"With_{step}" >> beam.Flatten()
 
 

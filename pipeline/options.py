@@ -41,7 +41,7 @@ class RunOptions(PipelineOptions):  # type: ignore[misc]
         add(
             "--scorer",
             choices=SCORERS,
-            help="judge all rules by this scorer: window (the default) or elastic",
+            help="judge all rules by this scorer: contrast (that of our rules), window or elastic",
         )
         add(
             "--identity",

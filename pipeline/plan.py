@@ -93,7 +93,8 @@ def _begun(
     if folder is None:
         return Entry(command=command, started=_iso(now), now=now), []
     manifest = snapshot.open_snapshot(folder, flag)
-    told = snapshot.check_fits(manifest, detectors_of(settings, rules), f"{flag} {folder}")
+    uuids = {rule.uuid for rule in rules}
+    told = snapshot.check_fits(manifest, detectors_of(settings, rules), uuids, f"{flag} {folder}")
     if entry is not None:
         return entry, list(told)
     horizon = manifest.firing

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import file_digest
@@ -19,7 +19,7 @@ import apache_beam as beam
 import msgspec
 
 from pipeline.errors import UsageError
-from pipeline.files import UNFINISHED, read_json, write_json
+from pipeline.files import UNFINISHED, read_json, write_json, write_whole
 from pipeline.lock import LOCK
 from schemas.codec import Codec
 from schemas.rule import Rule, detectors
@@ -147,9 +147,10 @@ def open_snapshot(folder: Path, flag: str) -> Manifest:
 
 
 def check_fits(
-    manifest: Manifest, told: Mapping[str, dict[str, Any]], flag: str
+    manifest: Manifest, told: Mapping[str, dict[str, Any]], rules: Collection[str], flag: str
 ) -> tuple[str, ...]:
-    """Make sure that detectors can go on with a snapshot; what to tell of those that are new.
+    """Make sure that detectors can go on with a snapshot; what to tell of those that are new, and
+    of rules that are gone. `rules` are the uuids of those that there are.
 
     Raises UsageError that names what differs.
     """
@@ -163,11 +164,17 @@ def check_fits(
             if before.get(key) != now.get(key):
                 fault = f"its detector {name} has {key} {before.get(key)!r}, not {now.get(key)!r}"
                 raise UsageError(f"{flag}: {fault}; start without the snapshot, or change it back")
-    return tuple(
+    cold = [
         f"The detector {name} is not in the snapshot: it starts without a history."
         for name in told
         if name not in manifest.detectors
-    )
+    ]
+    gone = [
+        f"The rule {name} is in the snapshot and not in this run: what waits for it is left out."
+        for uuid, name in manifest.rules.items()
+        if uuid not in rules
+    ]
+    return (*cold, *gone)
 
 
 @dataclass(eq=False)
@@ -175,12 +182,14 @@ class ReadState(beam.PTransform):  # type: ignore[misc]
     """Pipeline → by step: KV[key, saved state], stamped with the beginning."""
 
     folder: Path
+    rules: frozenset[str]
+    """uuids of the rules that there are: what waits for others is left out."""
 
     def expand(self, pipeline: Any) -> Any:
         """See the class."""
         names = [(step, str(self.folder / name)) for step, name in self._files()]
         files = beam.Create(names, reshuffle=False)
-        return pipeline | files | "Read" >> beam.ParDo(_ReadState()).with_outputs(*STEPS)
+        return pipeline | files | "Read" >> beam.ParDo(_ReadState(self.rules)).with_outputs(*STEPS)
 
     def _files(self) -> list[tuple[str, str]]:
         manifest = msgspec.convert(read_json(self.folder / _MANIFEST), Manifest)
@@ -188,9 +197,14 @@ class ReadState(beam.PTransform):  # type: ignore[misc]
 
 
 class _ReadState(beam.DoFn):  # type: ignore[misc]
+    def __init__(self, rules: frozenset[str]) -> None:
+        self._rules = rules
+
     def process(self, file: tuple[str, str]) -> Iterator[Any]:
         step, name = file
         for saved in saved_states(Path(name)):
+            if step == "select" and saved.key.decode() not in self._rules:
+                continue
             yield beam.pvalue.TaggedOutput(step, (saved.key, saved.state))
 
 
@@ -240,7 +254,8 @@ def publish(new: Path, place: Path) -> None:
                 unfinished.unlink(missing_ok=True)
                 raise
         place.mkdir(parents=True, exist_ok=True)
-        (new / _MANIFEST).replace(place / _MANIFEST)
+        write_whole(place / _MANIFEST, [(new / _MANIFEST).read_bytes()])  # perhaps another disk
+        (new / _MANIFEST).unlink()
     listed = {entry["name"] for entry in read_json(place / _MANIFEST)["files"]}
     for step in STEPS:
         for ending in (".avro", f".avro{UNFINISHED}"):

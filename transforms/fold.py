@@ -115,6 +115,14 @@ class Replay(Generic[S, I]):
             self._done = firing
         self._done = self._done if until is None else max(self._done, until)
 
+    def depart(self) -> Iterator[tuple[str, Any]]:
+        """Of a run that has no horizon of its own: what is said when the key is forgotten, which
+        may be before the last firing of others.
+        """
+        firing = self._fold.leaves(self._state)
+        if firing is not None:
+            yield from self._fold.fire(self._state, [], firing)
+
     def save(self) -> bytes | None:
         """The state as an element."""
         return self._fold.save(self._state, self._later, self._done)
@@ -140,6 +148,8 @@ def replay(
     walk = Replay(fold, key, elements, course.after)
     yield from walk.fire(course.until)
     yield from walk.end()
+    if course.until is None:
+        yield from walk.depart()
     saved = walk.save() if course.keep else None
     if saved is not None:
         yield STATE, saved

@@ -94,7 +94,9 @@ class WeighFold:
         for candidate in filter(self._is_flood, candidates):
             yield from self._flood(state, candidate)
         state.scope.book(asking, told)
-        state.scope.end(firing)
+        state.scope.forget(firing)
+        if candidates:  # else nothing is asked of the days
+            state.scope.close(firing)
 
     def _is_flood(self, candidate: Candidate) -> bool:
         """Whether a candidate takes the score of those that the peers have judged."""

@@ -220,10 +220,13 @@ class Scope:
             if candidate.timing != "too_late":
                 self.of(candidate.detector).book(candidate, verdict.surprise)
 
-    def end(self, firing: int) -> None:
-        """Let go of what no later firing asks for."""
+    def forget(self, firing: int) -> None:
+        """Let go of verdicts that no later firing asks for."""
         for key in [key for key in self.verdicts if key[1] <= firing - WINDOW]:
             del self.verdicts[key]
+
+    def close(self, firing: int) -> None:
+        """Close the days that are over."""
         for watched in self.watched.values():
             today = today_of(firing)
             watched.close(today)

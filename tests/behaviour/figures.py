@@ -17,6 +17,8 @@ RULE_OF = {
 }
 FOLDERS = ["alerts.ndjson", "anomalies", "dead_letters", "late", "run.json"]
 """What every run leaves behind."""
+FATES = ("judged", "known", "usual", "too_young", "flood_excess")
+"""What can become of a cell."""
 
 
 def files_of(output: Path) -> list[str]:
@@ -45,9 +47,13 @@ def closes(done: Done) -> dict[str, Any]:
         nothing = ("late", "too_late", "not_due_before", "not_due")
         assert [detector[name] for name in nothing] == [0] * len(nothing)
     metrics = done.run["metrics"]
+    applied = [rule["detector"] for rule in done.run["configuration"]["rules_applied"]]
+    scorer_of = {detector["name"]: detector["scorer"] for detector in applied}
     for name, cells in accounting["cells"].items():
-        assert cells["cells"] == cells["judged"]
-        assert cells["known"] == metrics["cells_unsettled"][name] == 0
+        assert cells["cells"] == sum(cells[fate] for fate in FATES)
+        if scorer_of[name] != "contrast":
+            assert cells["cells"] == cells["judged"] + cells["flood_excess"]
+        assert metrics["cells_unsettled"][name] == 0
         assert cells["cells"] <= cells["distinct_events"]
     for rule, figures in accounting["alerts"].items():
         firings = [firing for firing in done.run["firings"] if firing["rule"] == rule]

@@ -66,19 +66,26 @@ interval_minutes: {interval}
 lookback_minutes: {lookback}
 """
 _USER, _CITY = "cloud.account.id, user.name", "source.geo.country_iso_code, source.geo.city_name"
-_RULES: list[tuple[object, ...]] = [
-    ("user", _USER, "window", "organisation", 0, 1, 15, 60),
-    ("city", _CITY, "window", "organisation", 0, 2, 30, 60),
-    ("elastic", _USER, "elastic", "account", 0, 2, 15, 30),
-]
+_RULES: dict[str, list[tuple[object, ...]]] = {
+    "window": [
+        ("user", _USER, "window", "organisation", 0, 1, 15, 60),
+        ("city", _CITY, "window", "organisation", 0, 2, 30, 60),
+        ("elastic", _USER, "elastic", "account", 0, 2, 15, 30),
+    ],
+    "contrast": [
+        ("user", _USER, "contrast", "organisation", 0, 1, 15, 30),
+        ("city", _CITY, "contrast", "organisation", 0, 1, 30, 30),
+        ("account", _CITY, "contrast", "account", 0, 1, 15, 15),  # has users that no rule names
+    ],
+}
 """Low thresholds and caps: dozens of alerts, and many that wait for the next firing, or expire."""
 
 
-def write_rules(folder: Path) -> Path:
+def write_rules(folder: Path, by: str = "window") -> Path:
     """Rules under which much is cut."""
     folder.mkdir(parents=True)
     names = ("detector", "fields", "scorer", "scope", "threshold", "most", "interval", "lookback")
-    for number, values in enumerate(_RULES, start=1):
+    for number, values in enumerate(_RULES[by], start=1):
         text = _RULE.format(number=number, **dict(zip(names, values, strict=True)))
         (folder / f"{number}.yaml").write_text(text, encoding="utf-8")
     return folder
@@ -134,11 +141,15 @@ class Logs:
         return arrival_of(self.names[-1])
 
 
-def organisation(folder: Path, seed: int, days: int, events: int, **changes: Any) -> Logs:
-    """A simulated organisation, all of whose records are delivered within minutes."""
+def organisation(
+    folder: Path, seed: int, days: int, events: int, by: str = "window", **changes: Any
+) -> Logs:
+    """A simulated organisation, all of whose records are delivered within minutes, and the rules
+    of a scorer.
+    """
     given: dict[str, Any] = {"accounts": 2, "people": 10, "machines": 6, "start": FIRST} | changes
     made = simulate(Simulation(seed=seed, days=days, events=events, **given), folder / "made")
-    options = ("--rules", str(write_rules(folder / "rules")))
+    options = ("--rules", str(write_rules(folder / "rules", by)))
     cities = ("--geoip_database", str(made.city_database))
     return Logs(made.logs, folder / "seen", (*options, *cities)).hide()
 

@@ -133,10 +133,14 @@ def test_a_real_set(shared: Path, mini: Path, tmp_path: Path, name: str) -> None
     assert all(letter["reason"] and letter["raw"] for letter in done.dead)
 
 
-def test_all_real_sets_at_once(shared: Path, mini: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("scorer", ["window", "contrast"])
+def test_all_real_sets_at_once(shared: Path, mini: Path, tmp_path: Path, scorer: str) -> None:
     """The folder as it is, with tables and a set in CSV beside the logs."""
     folder = shared / "data" / "sets"
-    done = raretrail_run(tmp_path / "out", folder, "--geoip_database", mini)
+    flags = ("--geoip_database", mini, "--scorer", scorer)
+    done = raretrail_run(tmp_path / "out", folder, *flags)
+    applied = done.run["configuration"]["rules_applied"]
+    assert {rule["detector"]["scorer"] for rule in applied} == {scorer}
     assert done.status == 0
     records = [record for name in SETS for record in records_of(folder / f"{name}.ndjson.gz")]
     assert figures_of(done) == counted_by_other_means(records, mini)

@@ -26,11 +26,21 @@ def runner_options(runner: str) -> list[str]:
     return [*options_of(runner), "--streaming"] if runner == PRISM else BUNDLES
 
 
+DAYS = {"window": 3, "contrast": 7}
+"""There are scores by `contrast` once 4 working days are over."""
+
+
+@pytest.fixture(scope="module", params=DAYS)
+def by(request: pytest.FixtureRequest) -> str:
+    """The scorer of most rules."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def logs(tmp_path_factory: pytest.TempPathFactory) -> Logs:
-    """Three days of a few who do much: what is cut waits, and some of it expires."""
+def logs(by: str, tmp_path_factory: pytest.TempPathFactory) -> Logs:
+    """Days of a few who do much: what is cut waits, and some of it expires."""
     folder = tmp_path_factory.mktemp("organisation")
-    return organisation(folder, 2, 3, 6_000, people=4, machines=3).show()
+    return organisation(folder, 2, DAYS[by], 6_000, by, people=4, machines=3).show()
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +63,11 @@ def test_the_unbounded_graph_says_what_one_run_does(
 
 @pytest.mark.parametrize("runner", RUNNERS)
 def test_it_goes_on_from_a_snapshot_of_a_bounded_run(
-    logs: Logs, once: Said, tmp_path: Path, runner: str
+    by: str, logs: Logs, once: Said, tmp_path: Path, runner: str
 ) -> None:
     """A warm start: then what arrived after H - 4 h is read, some of it again."""
-    horizon, state = START + 2 * DAY + 9 * HOUR + 30 * MINUTE, tmp_path / "state"
+    horizon = START + (DAYS[by] - 1) * DAY + 9 * HOUR + 30 * MINUTE
+    state = tmp_path / "state"
     argv = ("--until", iso(horizon), "--snapshot_out", state)
     there = logs.delivered(0, horizon + 15 * MINUTE)
     before = judge(logs, tmp_path / "before", *argv, inputs=there)
