@@ -55,7 +55,13 @@ class RunOptions(PipelineOptions):  # type: ignore[misc]
             metavar="TIME",
             help="first event time, UTC, as 2026-03-02; what is earlier is not learned either",
         )
-        add("--until", dest="until_time", metavar="TIME", help="event time to stop before")
+        add(
+            "--until",
+            dest="until_time",
+            metavar="TIME",
+            help="event time to stop before; with "
+            "--snapshot_out what is later waits in the snapshot",
+        )
         add(
             "--step",
             metavar="DAYS",

@@ -27,6 +27,11 @@ _SHOWN: Final = 10
 _REASONS: Final = 5
 _WIDTH: Final = 96
 _SCOPES: Final = 3
+_TIMINGS: Final = {
+    "late": ", late: judged when they came, and learned",
+    "too_late": ", MORE THAN 2 HOURS LATE: never learned, see late/; judged only if new",
+    "not_due": ", to be judged by a later run",
+}
 
 
 def print_report(output: Path) -> int:
@@ -108,6 +113,9 @@ def _detector(
     yield _line(counted["counted"], "event", known)
     yield _line(cells["distinct_events"], "event", " if repetitions are left out, about")
     yield _line(cells["cells"], "", "times that one of them did an action in a quarter of an hour")
+    for timing, words in _TIMINGS.items():
+        if counted.get(timing):
+            yield _line(counted[timing], "event", words)
     if counted["without_its_fields"]:
         yield _line(counted["without_its_fields"], "event", " without these fields")
     if accounting["records"]["events"] and not counted["counted"]:

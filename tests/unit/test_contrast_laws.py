@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from factory import ACCOUNT, BY_CITY, at, candidate, cell, detector, rule
+from factory import ACCOUNT, BY_CITY, at, candidate, cell, detector, event, rule
+from histories import Job, on_time, pairs_of
 from msgspec.structs import replace
 
 from schemas.anomaly import CANDIDATE, Candidate, Habit, Own
@@ -74,3 +75,21 @@ def test_values_leave_once_a_day_wherever_a_history_was_saved() -> None:
     for history in (one, other):
         history.learn(MIDNIGHT + MEMORY + 6, ["Get"], [], [])
     assert one.state() == other.state()
+
+
+def test_a_single_run_knows_who_has_left_as_steps_do() -> None:
+    """alice, who alone had it, is forgotten before bob does it for the first time."""
+    start = MIDNIGHT
+    events = [event(at(start + n), action, "alice") for n in range(40) for action in ("Get", "Put")]
+    for day in range(21):
+        events += [event(at(start + day * DAY + n), "Get", "bob") for n in range(0, 40, 2)]
+    events.append(event(at(start + 20 * DAY + 39), "Put", "bob"))
+    said = []
+    for horizons in ([None], [start + day * DAY for day in (5, 19, 22)]):
+        job = Job((rule("mine", detector=USERS, threshold=1.0),), 14 * DAY)
+        first = pairs_of(on_time(events), job.detectors)
+        for number, horizon in enumerate(horizons):
+            job.run(first if number == 0 else [], horizon)
+        said.append(sorted(job.told["anomalies"]))
+    assert said[0] == said[1]
+    assert len(said[0]) == 1
