@@ -6,7 +6,6 @@ tree, one run over a tenth of it, an incremental run and a second one that finds
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from benchmarks.speed import tree
+from benchmarks.speed import arguments, tree
 
 DAYS = 28
 GOALS = {
@@ -80,13 +79,7 @@ def measure(large: Path, small: Path, scratch: Path) -> dict[str, float]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.replay")
-    parser.add_argument("--events", type=int, default=2_000_000)
-    parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--cache", type=Path, default=Path("build/bench"))
-    parser.add_argument("--json", type=Path, help="write the figures there, too")
-    given = parser.parse_args(argv)
-    given.cache.mkdir(parents=True, exist_ok=True)
+    given = arguments(argv, "replay", events=2_000_000, rounds=1)
     large, records = tree(given.events, given.cache)
     small, _ = tree(given.events // 10, given.cache)
     with tempfile.TemporaryDirectory() as scratch:

@@ -88,15 +88,23 @@ def report(rates: dict[str, list[float]]) -> dict[str, Any]:
     }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure, print, and say whether the goals are met."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed")
-    parser.add_argument("--events", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=3)
+def arguments(
+    argv: Sequence[str] | None, name: str, events: int, rounds: int
+) -> argparse.Namespace:
+    """What a benchmark over simulated trees is told; the folder that they are kept in exists."""
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}")
+    parser.add_argument("--events", type=int, default=events)
+    parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--cache", type=Path, default=Path("build/bench"))
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     given = parser.parse_args(argv)
     given.cache.mkdir(parents=True, exist_ok=True)
+    return given
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print, and say whether the goals are met."""
+    given = arguments(argv, "speed", events=1_000_000, rounds=3)
     with tempfile.TemporaryDirectory() as scratch:
         result = report(measure(given.events, given.rounds, given.cache, Path(scratch)))
     for name, rate in result["events_per_second"].items():

@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b, sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -92,6 +93,14 @@ class Chain:
         job.build(pipeline, list(lists(step.names)))
         pipeline.run().wait_until_finish()
 
+    @cached_property
+    def _database(self) -> str | None:
+        return checksum(self.settings.geoip_database)
+
+    @cached_property
+    def _detectors(self) -> dict[str, dict[str, Any]]:
+        return detectors_of(self.settings, self.rules)
+
     def _keeps(self, step: Step) -> bool:
         last = step is self.steps[-1]
         return not last or self.settings.incremental or self.settings.snapshot_out is not None
@@ -114,8 +123,7 @@ class Chain:
             state = folder / STATE
             state.mkdir(exist_ok=True)
             held = {name: n for name, n in entry.counts.items() if name.startswith(HELD)}
-            told = detectors_of(self.settings, self.rules)
-            snapshot.seal(state, step.until, told, self.rules, held)
+            snapshot.seal(state, step.until, self._detectors, self.rules, held)
             state.rename(folder / SNAPSHOT)
         header = self._header(entry) | {"metrics": self._metrics(entry, folder, elapsed)}
         document = run_document(header, entry.counts, entry.firings, self.rules)
@@ -152,7 +160,7 @@ class Chain:
             },
             "configuration": {
                 **self.settings.document(),
-                "geoip_sha256": checksum(self.settings.geoip_database),
+                "geoip_sha256": self._database,
                 "rules_applied": [_told(rule) for rule in self.rules],
             },
             "versions": {

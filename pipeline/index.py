@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from pipeline.progress import StatusLine
 from transforms.objects import EARLIEST, Extent
@@ -11,7 +11,7 @@ from transforms.read import ObjectReader
 _EACH = 200
 
 
-def spans(names: Iterable[str], extent: Extent, total: int) -> dict[str, tuple[int, int]]:
+def spans(names: Sequence[str], extent: Extent) -> dict[str, tuple[int, int]]:
     """(first, last) event time of each object, in milliseconds; of one without events, nothing.
 
     Reads every object once, in pieces. Times that cannot be are left out, as the run does.
@@ -20,7 +20,7 @@ def spans(names: Iterable[str], extent: Extent, total: int) -> dict[str, tuple[i
     found: dict[str, tuple[int, int]] = {}
     for number, name in enumerate(names):
         if status.terminal and number % _EACH == 0:
-            status.show(f"indexing: {number:,} of {total:,} objects")
+            status.show(f"indexing: {number:,} of {len(names):,} objects")
         limit = extent.limit(None)
         try:
             with open(name, "rb") as file:

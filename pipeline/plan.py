@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -119,15 +120,13 @@ def _steps(settings: RunSettings, listing: Listing, entry: Entry) -> tuple[list[
     if settings.snapshot_out is not None:
         assert settings.until is not None
         until = last_firing(settings.until)
-    names, days = listing.names, settings.step
-    if days is None:
-        known = days_of(names)
-        days = 1 if known is not None and known > LONG_DAYS else 0
+    names = listing.names
+    days = _days(settings, names)
     if not days:
         return [whole(names, until)], []
     undated = [name for name in names if date_of(name) is None]
     extent = Extent(settings.start, settings.until, entry.now)
-    found = spans(undated, extent, len(undated))
+    found = spans(undated, extent)
     longest = max(found, key=lambda name: found[name][1] - found[name][0], default=None)
     if longest is not None:
         length = (found[longest][1] - found[longest][0]) / DAY_MS
@@ -137,26 +136,30 @@ def _steps(settings: RunSettings, listing: Listing, entry: Entry) -> tuple[list[
     return cut(names, days, until, found), []
 
 
+def _days(settings: RunSettings, names: Sequence[str]) -> int:
+    """Days of a step, 0 for one step over all: as it was told, else by the length of the input."""
+    if settings.step is not None:
+        return settings.step
+    known = days_of(names)
+    return 1 if known is not None and known > LONG_DAYS else 0
+
+
 def _incremental(
     settings: RunSettings, listing: Listing, seen: Seen, entry: Entry, now: int
 ) -> list[Step]:
     """What is new, up to the last firing for which everything should have been delivered."""
     if entry.horizon is not None:
         today = day_of(time_of(entry.horizon))  # not the clock's: a run may have been stopped early
-        for name in [name for name in listing.names if too_old(name, today)]:
+        old = {name for name in listing.names if too_old(name, today)}
+        listing.names = [name for name in listing.names if name not in old]
+        for name in old:
             listing.skip(_OLD, name)
-        listing.names = [name for name in listing.names if not too_old(name, today)]
     new = seen.news(listing.names)
-    unread = set(new)
-    for name in listing.names:
-        if name not in unread:
-            listing.skip(_READ, name)
+    for name in set(listing.names).difference(new):
+        listing.skip(_READ, name)
     horizon = last_firing(now - DELIVERY_DELAY_MS)
     horizon = horizon if entry.horizon is None else max(horizon, entry.horizon)
-    days = settings.step
-    if days is None:
-        span = days_of(new)
-        days = 1 if span is not None and span > LONG_DAYS else 0
+    days = _days(settings, new)
     stamp = datetime.fromtimestamp(now / 1000, UTC).strftime("%Y%m%dT%H%M%S")
     steps = cut(new, days, horizon) if days and days_of(new) else [whole(new, horizon)]
     return [Step(f"{stamp}-{step.name}", step.names, step.until) for step in steps]

@@ -80,7 +80,7 @@ def run_settings(
 
 def _run(chain: Chain, made: Sequence[Path], journal: Path) -> int:
     """Run what is left of a chain; what to do about a failure, and its exit status."""
-    interrupts, before = Interrupts(), len(chain.entry.steps)
+    interrupts = Interrupts()
     try:
         with interrupts:
             chain.run(journal)
@@ -95,12 +95,12 @@ def _run(chain: Chain, made: Sequence[Path], journal: Path) -> int:
             _withdraw(chain.settings.output, made)
         if cause is None:
             raise
-        print(f"raretrail: {cause}; {_left(chain, before)}", file=sys.stderr)
+        print(f"raretrail: {cause}; {_left(chain)}", file=sys.stderr)
         return 130 if interrupts.any else 1
     return 0
 
 
-def _left(chain: Chain, before: int) -> str:
+def _left(chain: Chain) -> str:
     """What a run leaves behind that did not come to its end."""
     done = len(chain.entry.steps)
     if not done:
@@ -121,18 +121,13 @@ def _rules(settings: RunSettings) -> tuple[tuple[Rule, ...], str]:
             return tuple(rules), ""
     except (RuleError, CityDatabaseError) as error:
         raise UsageError(str(error)) from None
-    able = tuple(rule for rule in rules if not _needs_cities(rule))
-    unable = [f"“{rule.name}”" for rule in rules if _needs_cities(rule)]
+    able = tuple(rule for rule in rules if not rule.detector.needs_cities)
+    unable = [f"“{rule.name}”" for rule in rules if rule.detector.needs_cities]
     if not able:
         raise UsageError("--geoip_database: none given, and every rule needs one")
     verb = "is" if len(unable) == 1 else "are"
     notice = _NO_CITIES.format(rules=f"{', '.join(unable)} {verb}") if unable else ""
     return able, notice
-
-
-def _needs_cities(rule: Rule) -> bool:
-    fields = (rule.detector.by_field, *rule.detector.partition_fields)
-    return any(name.startswith("source.geo.") for name in fields)
 
 
 def _check_free(settings: RunSettings) -> None:

@@ -87,11 +87,10 @@ class Seen:
         folders: dict[str, SeenFolder] = {}
         for name, found in there.items():
             known = self._folders.get(name)
-            before = set(_split(known.hashes)) if known else set()
-            whole = known is not None and not known.hashes and not done.intersection(found)
-            if whole and known is not None:
+            if known is not None and not known.hashes and not done.intersection(found):
                 folders[name] = known
                 continue
+            before = set(_split(known.hashes)) if known else set()
             hashes = [h for object_, h in found.items() if object_ in done or h in before]
             count, total = _sum(hashes)
             date = date_of(f"{name}/x")

@@ -73,12 +73,10 @@ def fingerprints(
     """By a detector's name all that its state depends on; `database` is the kind of the cities'."""
     told = {}
     for detector in detectors(rules):
-        fields = (detector.by_field, *detector.partition_fields)
-        cities = any(name.startswith("source.geo.") for name in fields)
         told[detector.name] = {
             **detector.fingerprint(),
             "identity": identity,
-            "city_database": database if cities else None,
+            "city_database": database if detector.needs_cities else None,
         }
     return told
 
@@ -192,8 +190,7 @@ class ReadState(beam.PTransform):  # type: ignore[misc]
         return pipeline | files | "Read" >> beam.ParDo(_ReadState(self.rules)).with_outputs(*STEPS)
 
     def _files(self) -> list[tuple[str, str]]:
-        manifest = msgspec.convert(read_json(self.folder / _MANIFEST), Manifest)
-        return [(entry.name.partition("/")[0], entry.name) for entry in manifest.files]
+        return [(name.partition("/")[0], name) for name in _listed(self.folder)]
 
 
 class _ReadState(beam.DoFn):  # type: ignore[misc]
@@ -206,6 +203,11 @@ class _ReadState(beam.DoFn):  # type: ignore[misc]
             if step == "select" and saved.key.decode() not in self._rules:
                 continue
             yield beam.pvalue.TaggedOutput(step, (saved.key, saved.state))
+
+
+def _listed(folder: Path) -> list[str]:
+    """The names of a snapshot's files, by its manifest."""
+    return [entry["name"] for entry in read_json(folder / _MANIFEST)["files"]]
 
 
 def sizes(folder: Path) -> dict[str, int]:
@@ -256,7 +258,7 @@ def publish(new: Path, place: Path) -> None:
         place.mkdir(parents=True, exist_ok=True)
         write_whole(place / _MANIFEST, [(new / _MANIFEST).read_bytes()])  # perhaps another disk
         (new / _MANIFEST).unlink()
-    listed = {entry["name"] for entry in read_json(place / _MANIFEST)["files"]}
+    listed = _listed(place)
     for step in STEPS:
         for ending in (".avro", f".avro{UNFINISHED}"):
             for path in place.glob(f"{step}/*{ending}"):

@@ -12,6 +12,7 @@ from pipeline.errors import Parser, UsageError, underscored
 from pipeline.snapshot import Manifest, open_snapshot, saved_states
 from schemas.entity import EntityKey, decode_key
 from schemas.event import SLICE_MS
+from schemas.rule import Detector
 from schemas.state import ENTITY_STATE, RULE_STATE, EntityState, Values, integers
 from schemas.text import one_line
 from schemas.words import iso, printable
@@ -55,7 +56,7 @@ def _states(folder: Path, manifest: Manifest) -> Iterator[tuple[EntityKey, Entit
 
 def _all(folder: Path, manifest: Manifest) -> Iterator[str]:
     yield f"Horizon {manifest.horizon}: firings up to it are done"
-    names = {_part(told): name for name, told in manifest.detectors.items()}
+    names = {Detector.told(name, told).key: name for name, told in manifest.detectors.items()}
     sizes: Counter[str] = Counter()
     entities: Counter[str] = Counter()
     waiting: Counter[str] = Counter()
@@ -89,15 +90,6 @@ def _rules(folder: Path, manifest: Manifest) -> Iterator[str]:
                 yield printable(rule)
                 yield f"  {len(state.waiting):>9,} anomalies wait to be chosen"
                 yield f"  {len(state.alerted):>9,} actions of an entity alerted lately"
-
-
-def _part(told: dict[str, object]) -> str:
-    """The detector's part in the keys of state, as Detector.key has it."""
-    fields = told["partition_fields"]
-    assert isinstance(fields, list)
-    said = ("tool",) if told.get("with_tool") else ()
-    parts = (told["function"], told["by_field"], ",".join(fields), told["scorer"], told["scope"])
-    return "/".join(str(part) for part in (*parts, *said))
 
 
 def _named(key: EntityKey) -> str:

@@ -7,8 +7,7 @@ from typing import Final
 import msgspec
 
 from schemas.codec import Codec
-from schemas.event import SLICE_MS
-from schemas.slice import Cell, number_of
+from schemas.slice import Cell
 
 
 class TooLate(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,34 +30,6 @@ class TooLate(msgspec.Struct, frozen=True, kw_only=True):
     """Number of distinct events."""
     count_exact: bool
     cell: Cell
-
-
-def too_late(
-    *,
-    detector: str,
-    scope: str,
-    entity: dict[str, str],
-    action: str,
-    slice_: int,
-    cell: Cell,
-    known_at: int,
-    judged: bool,
-) -> TooLate:
-    """The record of a cell."""
-    count, exact = number_of(cell.ids)
-    return TooLate(
-        detector=detector,
-        scope=scope,
-        entity=entity,
-        action=action,
-        slice_start=slice_ * SLICE_MS,
-        slice_end=(slice_ + 1) * SLICE_MS,
-        known_at=known_at,
-        judged=judged,
-        count=count,
-        count_exact=exact,
-        cell=cell,
-    )
 
 
 TOO_LATE: Final = Codec("toolate", TooLate)

@@ -7,7 +7,7 @@ stands beside it. Everything wrong is a `RuleError` of one line (see `schemas.do
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 
 from schemas.document import (
@@ -104,6 +104,20 @@ class Detector:
         entity = ",".join(self.partition_fields)
         said = ("tool",) if self.with_tool else ()
         return "/".join((self.function, self.by_field, entity, self.scorer, self.scope, *said))
+
+    @classmethod
+    def told(cls, name: str, fingerprint: Mapping[str, Any]) -> Detector:
+        """The detector that a fingerprint is of; what else is told with it is passed over."""
+        own = {each.name for each in fields(cls)}
+        known = {key: value for key, value in fingerprint.items() if key in own}
+        return cls(name=name, **known | {"partition_fields": tuple(known["partition_fields"])})
+
+    @property
+    def needs_cities(self) -> bool:
+        """Whether nothing is counted without a city database."""
+        return any(
+            name.startswith("source.geo.") for name in (self.by_field, *self.partition_fields)
+        )
 
     @property
     def of_users(self) -> bool:

@@ -136,6 +136,8 @@ class Entity:
 
     def told(self, firing: int) -> list[Change]:
         """What its peers are to be told at a firing: once."""
+        if not self.changes:
+            return []
         changes, self.changes = self.changes, []
         who = entity_text(self.key.entity)
         return [

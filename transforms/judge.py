@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from schemas.anomaly import Candidate, Factor, Own, Profile
 from schemas.event import SLICE_MS
-from schemas.late import TooLate, too_late
-from schemas.slice import Cell
+from schemas.late import TooLate
+from schemas.slice import Cell, number_of
 from schemas.slices import Group, events_of, opened
 from transforms.entity import Entity, together
 from transforms.firing import WINDOW, time_of, timing
@@ -194,13 +194,18 @@ def _candidate(
 
 def stray(state: Entity, group: Group, action: str, firing: int, judged: bool) -> TooLate:
     """The record of a cell that came too late."""
-    return too_late(
+    cell = opened(group.cells[action])
+    count, exact = number_of(cell.ids)
+    return TooLate(
         detector=state.detector.key,
         scope=state.key.scope,
         entity=state.fields,
         action=action,
-        slice_=group.slice,
-        cell=opened(group.cells[action]),
+        slice_start=group.slice * SLICE_MS,
+        slice_end=(group.slice + 1) * SLICE_MS,
         known_at=time_of(firing),
         judged=judged,
+        count=count,
+        count_exact=exact,
+        cell=cell,
     )

@@ -43,12 +43,16 @@ class Day:
     open: dict[str, float] = field(default_factory=dict)
     """Entity → its highest S, until the day is closed."""
 
-    def close(self) -> None:
-        """Keep what a calibration needs."""
+    @property
+    def told(self) -> tuple[int, list[float]]:
+        """What a calibration needs: the number of entities, and the 64 highest S."""
         if self.open:
-            self.judged = len(self.open)
-            self.highest = sorted(self.open.values(), reverse=True)[:HIGHEST]
-            self.open = {}
+            return len(self.open), sorted(self.open.values(), reverse=True)[:HIGHEST]
+        return self.judged, self.highest
+
+    def close(self) -> None:
+        """Keep that only."""
+        (self.judged, self.highest), self.open = self.told, {}
 
 
 @dataclass
@@ -97,28 +101,25 @@ class Watched:
         known, found = self._calibrated
         if known != today:
             days = [self.days[day] for day in range(today - DAYS, today) if day in self.days]
-            found = calibrate([_closed(day) for day in days])
+            found = calibrate([day.told for day in days])
             self._calibrated = (today, found)
         return found
 
+    def _day(self, candidate: Candidate) -> Day:
+        return self.days.setdefault(candidate.slice // DAY, Day())
+
     def book_sighting(self, candidate: Candidate) -> None:
         """Count a candidate on the day of its slice."""
-        day = self.days.setdefault(candidate.slice // DAY, Day())
+        day = self._day(candidate)
         day.sightings += 1
         day.failed += candidate.cell.failed
         day.wrote += candidate.cell.write
 
     def book(self, candidate: Candidate, surprise: float) -> None:
         """Keep an entity's highest S on the day of the slice."""
-        day = self.days.setdefault(candidate.slice // DAY, Day())
+        day = self._day(candidate)
         who = who_of(candidate)
         day.open[who] = max(day.open.get(who, surprise), surprise)
-
-
-def _closed(day: Day) -> tuple[int, list[float]]:
-    if day.open:
-        return len(day.open), sorted(day.open.values(), reverse=True)[:HIGHEST]
-    return day.judged, day.highest
 
 
 def who_of(candidate: Candidate) -> str:

@@ -21,7 +21,6 @@ from transforms.fold import Fold
 from transforms.fold_by_key import FoldByKey
 from transforms.history import DAY
 from transforms.judge import judge, judge_strays, overflow, stray
-from transforms.own import Contrast
 
 FORGET_AFTER: Final = 180 * DAY
 """Slices after which an entity of which nothing new was learned is forgotten: 180 days."""
@@ -67,9 +66,8 @@ class ScoreFold:
             for action in sorted(group.cells):
                 record = stray(state, group, action, firing, action in new)
                 yield "late", TOO_LATE.encode(record)
-        if isinstance(state.scorer, Contrast):
-            for change in state.told(firing):
-                yield "candidates", (scope, CHANGE.encode(change))
+        for change in state.told(firing):
+            yield "candidates", (scope, CHANGE.encode(change))
         state.counts["candidates"] += len(found)
         for candidate in found:
             yield "candidates", (scope, CANDIDATE.encode(candidate))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from hamlet import calls as hamlet_calls
+from hamlet import deliver, rules
 from town import Done, Town, calls, raretrail_run, write_cities, write_tree
 
 
@@ -19,3 +23,17 @@ def done(town: Town, tmp_path_factory: pytest.TempPathFactory) -> Done:
     """The run over the whole town."""
     output = tmp_path_factory.mktemp("done") / "out"
     return raretrail_run(output, town.logs, "--geoip_database", town.cities)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds the hamlet's logs."""
+    folder = tmp_path_factory.mktemp("hamlet")
+    deliver(folder / "logs", hamlet_calls())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def common(place: Path) -> list[object]:
+    """What every command begins with."""
+    return [place / "logs", *rules(place)]

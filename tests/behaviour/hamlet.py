@@ -27,6 +27,8 @@ from pipeline.report import print_report
 from pipeline.run import run_settings
 
 ROOT = Path(__file__).parents[2]
+STEPS: list[object] = ["--step", "1d"]
+INCREMENTAL: list[object] = ["--incremental", "--step", "1d"]
 DAY = 96
 """Slices of a day."""
 SLICES = 3 * DAY - 4

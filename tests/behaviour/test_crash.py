@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hamlet import calls, deliver, equal, leftovers, rules, run, states, stopped
+from hamlet import INCREMENTAL, STEPS, equal, leftovers, run, states, stopped
 from town import Done, contents
 
-STEPS: list[object] = ["--step", "1d"]
-INCREMENTAL: list[object] = ["--incremental", "--step", "1d"]
 MODES = {"steps": STEPS, "incremental": INCREMENTAL}
 CHOSEN = [
     "the graph of a step runs",
@@ -18,20 +16,6 @@ CHOSEN = [
     "alerts are appended, nothing else published",
 ]
 UNTIL: list[object] = ["--until", "2026-03-04T22:00:00Z"]
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that holds the hamlet's logs."""
-    folder = tmp_path_factory.mktemp("hamlet")
-    deliver(folder / "logs", calls())
-    return folder
-
-
-@pytest.fixture(scope="module")
-def common(place: Path) -> list[object]:
-    """What every command begins with."""
-    return [place / "logs", *rules(place)]
 
 
 @pytest.fixture(scope="module")

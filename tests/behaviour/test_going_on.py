@@ -5,28 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hamlet import SLICES, between, call, calls, deliver, equal, process, rules, run, stopped
+from hamlet import (
+    INCREMENTAL,
+    SLICES,
+    STEPS,
+    between,
+    call,
+    calls,
+    deliver,
+    equal,
+    process,
+    rules,
+    run,
+    stopped,
+)
 from town import Done
 
-STEPS: list[object] = ["--step", "1d"]
-INCREMENTAL: list[object] = ["--incremental", "--step", "1d"]
 GRAPH = "the graph of a step runs"
 WRITTEN = "a step is written, not committed"
 COMMITTED = "a step is committed, not published"
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that holds the hamlet's logs."""
-    folder = tmp_path_factory.mktemp("hamlet")
-    deliver(folder / "logs", calls())
-    return folder
-
-
-@pytest.fixture(scope="module")
-def common(place: Path) -> list[object]:
-    """What every command begins with."""
-    return [place / "logs", *rules(place)]
 
 
 @pytest.fixture(scope="module")

@@ -61,7 +61,7 @@ def test_a_set_leaves_the_same_histories_at_once_in_steps_and_from_a_snapshot(
     """Both runs of the chain read all of it. What spans years cannot be cut; the run says so."""
     file = shared / "data" / "sets" / f"{name}.ndjson.gz"
     logs = logs_of(shared, file.parent, file, tmp_path)
-    first, last = spans([str(file)], Extent(None, None, 2 * START), 1)[str(file)]
+    first, last = spans([str(file)], Extent(None, None, 2 * START))[str(file)]
 
     end, middle = last + 3 * HOUR, (first + last) // 2 + 2 * HOUR
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any, NamedTuple
 
-from factory import SLICE, at, event
+from factory import SLICE, at, detector, event
 from msgspec.structs import replace
 
 from schemas.anomaly import CANDIDATE, Candidate
@@ -31,6 +31,10 @@ States = dict[str, dict[bytes, bytes]]
 START = 1_900_000
 HABIT = [event(at(START + n, 1), action) for n in range(60) for action in ("Get", "List", "Put")]
 """What Alice does at first."""
+WINDOW = detector("window")
+NAME = f"cells|{WINDOW.name}|"
+B = START + 80
+"""A slice when all of her habit is learned."""
 Walk = Callable[[Fold[Any, Any], bytes, list[bytes], Course], Iterable[tuple[str, Any]]]
 """Goes through the firings of one key."""
 
@@ -153,6 +157,21 @@ class Alice:
 
 def on_time(events: Iterable[Event]) -> list[Delivery]:
     return [Delivery(each) for each in events]
+
+
+def does(slice_: int, action: str = "New", seconds: float = 1) -> Event:
+    return event(at(slice_, seconds), action)
+
+
+def alice(of: Detector = WINDOW, until: int = B - 1, forget_after: int = FORGET_AFTER) -> Alice:
+    """Alice, when her habit was read."""
+    return Alice(of, forget_after).run(on_time(HABIT), until)
+
+
+def told(found: Alice, action: str) -> list[tuple[int, int, str]]:
+    """What was said of an action: slice and firing, from B on; timing."""
+    mine = [one for one in found.candidates if one.action == action]
+    return [(one.slice - B, one.firing - B, one.timing) for one in mine]
 
 
 class Told:

@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import pytest
-from factory import at, detector, event
-from histories import HABIT, START, Alice, Delivery, known_after, on_time
+from factory import at, detector
+from histories import (
+    NAME,
+    START,
+    WINDOW,
+    Alice,
+    B,
+    Delivery,
+    alice,
+    does,
+    known_after,
+    on_time,
+    told,
+)
 
-from schemas.event import Event
 from schemas.rule import Detector
-from transforms.score import FORGET_AFTER
 
-WINDOW, ELASTIC = detector("window"), detector("elastic")
-B = START + 80
-"""A slice when all of her habit is learned."""
-NAME = f"cells|{WINDOW.name}|"
-
-
-def does(slice_: int, action: str = "New", seconds: float = 1) -> Event:
-    return event(at(slice_, seconds), action)
-
-
-def alice(of: Detector = WINDOW, until: int = B - 1, forget_after: int = FORGET_AFTER) -> Alice:
-    """Alice, when her habit was read."""
-    return Alice(of, forget_after).run(on_time(HABIT), until)
-
-
-def told(found: Alice, action: str) -> list[tuple[int, int, str]]:
-    """What was said of an action: slice and firing, from B on; timing."""
-    mine = [one for one in found.candidates if one.action == action]
-    return [(one.slice - B, one.firing - B, one.timing) for one in mine]
+ELASTIC = detector("elastic")
 
 
 # What a run takes up

@@ -5,40 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import pytest
-from factory import BY_USER, at, detector, event, hash_of
-from histories import HABIT, START, Alice, Delivery, known_after, on_time, pairs_of
+from factory import BY_USER, at, detector, hash_of
+from histories import (
+    NAME,
+    WINDOW,
+    Alice,
+    B,
+    Delivery,
+    alice,
+    does,
+    known_after,
+    on_time,
+    pairs_of,
+    told,
+)
 from reference import plain_loop
 
-from schemas.event import Event
 from schemas.late import TOO_LATE
 from schemas.rule import Detector
 from transforms.fold import replay
-from transforms.score import FORGET_AFTER, ScoreFold
+from transforms.score import ScoreFold
 
-WINDOW, ELASTIC = detector("window"), detector("elastic")
+ELASTIC = detector("elastic")
 CONTRAST = detector("contrast")
 settling = pytest.mark.parametrize("of", [WINDOW, CONTRAST], ids=["window", "contrast"])
 """Scorers that learn a slice when it is settled."""
-B = START + 80
-"""A slice when all of her habit is learned."""
 STRAYS = 90 * 96
 """Firings in 90 days."""
-NAME = f"cells|{WINDOW.name}|"
-
-
-def does(slice_: int, action: str = "New", seconds: float = 1) -> Event:
-    return event(at(slice_, seconds), action)
-
-
-def alice(of: Detector = WINDOW, until: int = B - 1, forget_after: int = FORGET_AFTER) -> Alice:
-    """Alice, when her habit was read."""
-    return Alice(of, forget_after).run(on_time(HABIT), until)
-
-
-def told(found: Alice, action: str) -> list[tuple[int, int, str]]:
-    """What was said of an action: slice and firing, from B on; timing."""
-    mine = [one for one in found.candidates if one.action == action]
-    return [(one.slice - B, one.firing - B, one.timing) for one in mine]
 
 
 def plainly(slices: Iterable[Sequence[str]], action: str, learn: bool) -> float:
