@@ -98,46 +98,44 @@ def test_in_and_out_may_be_the_same_folder(place: Path, tmp_path: Path) -> None:
     assert states(state) == states(place / "whole state")
 
 
-@pytest.mark.parametrize("stop", ["copy", "manifest"])
+@pytest.mark.parametrize("stop", [".avro", "manifest.json"])
 def test_a_snapshot_stays_whole_while_one_with_the_same_content_replaces_it(
     place: Path, tmp_path: Path, stop: str
 ) -> None:
-    """Its files have the same names, which tell what they hold: none is written over."""
+    """Its files have the same names, which tell what they hold. On another disk they are copied."""
     state = copied(place, tmp_path)
     custom = f"""
-import pipeline.snapshot
-def full():
-    raise OSError(28, "No space left on device", "somewhere")
-copy, replace = pipeline.snapshot.shutil.copy2, pipeline.snapshot.Path.replace
-def copying(source, target):
-    if {stop == "copy"} and str(target).startswith({str(state)!r}):
-        open(target, "wb").close()
-        full()
-    return copy(source, target)
-def replacing(self, target):
-    if {stop == "manifest"} and str(target).startswith({str(state)!r}) and "manifest" in self.name:
-        full()
-    return replace(self, target)
-pipeline.snapshot.shutil.copy2, pipeline.snapshot.Path.replace = copying, replacing
+import errno, os
+replace = os.replace
+def replacing(source, target):
+    if str(target).startswith({str(state)!r}):
+        if not str(source).startswith(str(target)):  # not its own unfinished file
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        if str(target).endswith({stop!r}):
+            raise OSError(28, "No space left on device", "somewhere")
+    return replace(source, target)
+os.replace = replacing
 """
     command = [place / "logs", *rules(place), "--until", TIMES[0], "--snapshot_out", state]
     ended = process(tmp_path / "child", custom, "run", *command, "--output", tmp_path / "out")
+    assert ended.returncode == 1
+    assert "No space left on device" in ended.stderr
     assert "Traceback" not in ended.stderr
     done = going_on(tmp_path / "rest", place, "--snapshot_in", state)
     assert done.status == 0, done.err
 
 
-@pytest.mark.parametrize("what", ["write_whole", "_Avro._write", "copy2"])
+@pytest.mark.parametrize("what", ["write_whole", "_Avro._write", "move"])
 def test_a_full_disk_leaves_the_earlier_snapshot(place: Path, tmp_path: Path, what: str) -> None:
     state = copied(place, tmp_path)
     before = everything(state)
     owner = {"write_whole": "pipeline.files.os", "_Avro._write": "pipeline.sinks._Avro"}
-    name = {"write_whole": "fsync", "_Avro._write": "_write", "copy2": "copy2"}[what]
+    name = {"write_whole": "fsync", "_Avro._write": "_write", "move": "move_whole"}[what]
     custom = f"""
 import pipeline.files, pipeline.run, pipeline.sinks, pipeline.snapshot
 def full(*_, **__):
     raise OSError(28, "No space left on device", "somewhere")
-{owner.get(what, "pipeline.snapshot.shutil")}.{name} = full
+{owner.get(what, "pipeline.snapshot")}.{name} = full
 """
     command = [place / "logs", *rules(place), "--until", TIMES[1], "--snapshot_in", state]
     command += ["--snapshot_out", state, "--output", tmp_path / "out"]
