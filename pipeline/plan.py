@@ -142,11 +142,11 @@ def _incremental(settings: RunSettings, listing: Listing, seen: Seen, entry: Ent
     new = seen.news(listing.names)
     for name in set(listing.names).difference(new):
         listing.skip(_GIVEN_UP if seen.gave_up(name) else _READ, name)
-    for name in new:
-        entry.newest = max(entry.newest, min(arrival_of(name), entry.now))
-    horizon = horizon_at(entry.now, entry.newest)
+    entry.newest = max([entry.newest, *map(arrival_of, new)])
+    horizon = horizon_at(entry.now, entry.newest, entry.horizon if new else None)
     days = _days(settings, new)
     stamp = datetime.fromtimestamp(entry.now / 1000, UTC).strftime("%Y%m%dT%H%M%S")
+    stamp = f"{stamp}-{entry.done}"  # clocks may stand still, or be set back
     steps = cut(new, days, horizon) if days and days_of(new) else [whole(new, horizon)]
     return [Step(f"{stamp}-{step.name}", step.names, step.until) for step in steps]
 

@@ -90,14 +90,18 @@ def cut(
     return steps[::-1]
 
 
-def horizon_at(now: int, newest: int) -> int:
+def horizon_at(now: int, newest: int, before: int | None = None) -> int:
     """The last firing of an incremental run: that whose deliveries should have come by `now`.
 
     The clock is believed only as far as deliveries bear it out: to 90 minutes after the `newest`
-    of them. What comes in time after that is late at most, never too late to be learned: a clock
-    that is ahead loses nothing, and what was delivered is judged though the source may be silent.
+    of them, and where there is something new at all to one firing more than was done `before`.
+    What comes in time after that is late at most, never too late to be learned: a clock that is
+    ahead loses nothing, and what was delivered is judged though the source may be silent.
     """
-    return last_firing(min(now - DELIVERY_DELAY_MS, newest + PATIENCE_MS))
+    borne_out = last_firing(newest + PATIENCE_MS)
+    if before is not None:
+        borne_out = max(borne_out, before + 1)
+    return min(last_firing(now - DELIVERY_DELAY_MS), borne_out)
 
 
 def whole(names: Sequence[str], until: int | None) -> Step:

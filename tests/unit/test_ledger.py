@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import errno
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-import pipeline.ledger
 from pipeline.errors import UsageError
 from pipeline.ledger import RUN, SEEN, SNAPSHOT, WORK, Entry, Ledger
 
