@@ -250,6 +250,26 @@ def test_old_history_may_be_read_long_after(tmp_path: Path, logs: Path) -> None:
     assert read_avro(done.output / "late") == []
 
 
+def test_a_clock_that_stands_still_stops_nothing(tmp_path: Path, logs: Path) -> None:
+    for first, end in ((0, 40), (40, DAY)):
+        deliver(logs, between(first, end))
+        done = round_of(tmp_path, at(DAY))
+    assert done.run["accounting"]["objects"]["read"] == DAY
+
+
+def test_alerts_that_were_moved_away_are_missed(tmp_path: Path, logs: Path) -> None:
+    """Else those of the next run would stand behind a hole."""
+    deliver(logs, between(0, DAY))
+    path = round_of(tmp_path, at(DAY)).output / "alerts.ndjson"
+    text = path.read_bytes()
+    path.write_bytes(text[:100])
+    done = run(path.parent, logs, *rules(tmp_path), "--incremental", now=at(DAY + 1))
+    assert done.status == 2
+    assert f"alerts.ndjson has 100 of the {len(text):,} bytes" in done.err
+    path.write_bytes(text)
+    assert alerts(round_of(tmp_path, at(DAY + 1)).output) == text
+
+
 def unreadable(monkeypatch: pytest.MonkeyPatch, *names: Path) -> None:
     """Objects that the system cannot read, as on a disk that is going to die."""
     opened = os.open

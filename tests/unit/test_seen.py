@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.seen import LOOK_BACK_DAYS, Seen, day_of, too_old
+from pipeline.seen import LOOK_BACK_DAYS, TRIES, Seen, day_of, too_old
 
 MARCH_2 = 20_514
 """Days from 1970 to 2026-03-02."""
