@@ -38,7 +38,7 @@ from transforms.history import DAY
 from transforms.objects import Extent, ReadObjects
 
 _NAMES: Final = 100
-"""Most names of a kind that run.json tells of what was passed over."""
+"""Most names of a kind that run.json tells of what was skipped."""
 
 
 @dataclass
@@ -153,7 +153,7 @@ class Chain:
             "listing": {
                 "listed": entry.listed,
                 "skipped": {reason: len(names) for reason, names in skipped},
-                "passed_over": {
+                "names_skipped": {
                     reason: [written(name) for name in sorted(names)[:_NAMES]]
                     for reason, names in skipped
                 },

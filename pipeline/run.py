@@ -19,6 +19,7 @@ from pipeline.chain import Chain
 from pipeline.errors import UsageError
 from pipeline.ledger import WORK
 from pipeline.lock import LOCK, Lock
+from pipeline.news import print_news
 from pipeline.options import RunSettings, parse_run
 from pipeline.plan import finish, plan
 from pipeline.report import print_report
@@ -38,8 +39,9 @@ _NO_CITIES: Final = (
 
 
 def run(argv: Sequence[str]) -> int:
-    """The whole command. Exit status 0, or 1 if it failed, 2 if it could not begin."""
-    return run_settings(parse_run(argv), print_report)
+    """The whole command; its exit status as its help tells it."""
+    settings = parse_run(argv)
+    return run_settings(settings, print_news if settings.incremental else print_report)
 
 
 def run_settings(

@@ -227,6 +227,8 @@ def run_json(of: Rule, alerts: int) -> dict[str, Any]:
         "carried_in": {},
         "listing": {"listed": 1, "skipped": {}},
         "configuration": {
+            "incremental": False,
+            "snapshot_out": None,
             "rules_applied": [
                 {
                     "uuid": of.uuid,
