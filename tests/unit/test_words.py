@@ -238,7 +238,7 @@ def run_json(of: Rule, alerts: int) -> dict[str, Any]:
                     "threshold": of.threshold,
                     "detector": of.detector.fingerprint(),
                 }
-            ]
+            ],
         },
         "versions": {},
     }
