@@ -13,6 +13,7 @@ import msgspec
 
 from pipeline.errors import UsageError
 from pipeline.files import read_json
+from pipeline.options import RunSettings
 from pipeline.sources import STDIN
 from schemas.words import iso, minute
 from transforms.firing import last_firing, time_of
@@ -59,15 +60,17 @@ def _will_match(given: str, folder: Path) -> bool:
         return False
     pattern = os.path.join(os.path.realpath(os.getcwd()), given)
     names = [folder, *folder.parents, *(folder / name for name in _RESULTS)]
-    return any(fnmatch(str(name), pattern) for name in names)
+    if "**" in pattern:
+        return any(fnmatch(str(name), pattern) for name in names)
+    return any(name.match(pattern) for name in names)  # part by part
 
 
-def replaced(folder: Path | None, until: int | None) -> list[str]:
-    """What to say of a snapshot that another one, up to `until`, is going to replace.
-
-    Raises UsageError if it is newer than that.
+def replaced(settings: RunSettings) -> list[str]:
+    """What to say of a snapshot that the one of this run is going to replace; nothing of the one
+    that it begins with. Raises UsageError if it is newer than that.
     """
-    if folder is None or until is None or not (folder / "manifest.json").exists():
+    folder, until = settings.snapshot_out, settings.until
+    if folder is None or until is None or folder == settings.snapshot_in:
         return []
     try:
         old = str(read_json(folder / "manifest.json")["horizon"])

@@ -46,7 +46,7 @@ def plan(
         check_same(settings.output, entry.command, command)
         return Chain(settings, options, rules, listing, [], ledger, entry), []
     seen = Seen(ledger.seen) if settings.incremental else None
-    notices = replaced(settings.snapshot_out, settings.until)
+    notices = replaced(settings)
     if entry is not None and seen is not None:
         entry.now, entry.started = now, _iso(now)
     entry, told = _begun(settings, rules, entry, command, now)
