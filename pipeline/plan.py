@@ -11,11 +11,13 @@ from typing import Final
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline import snapshot
-from pipeline.chain import Chain, check_same, check_unchanged, command_of, detectors_of
+from pipeline.chain import Chain, check_unchanged, command_of, detectors_of
 from pipeline.errors import UsageError
 from pipeline.index import spans
 from pipeline.ledger import SNAPSHOT, Entry, Ledger
 from pipeline.options import RunSettings
+from pipeline.places import replaced
+from pipeline.same import check_same
 from pipeline.seen import Seen, day_of, too_old
 from pipeline.sources import Listing
 from pipeline.steps import DAY_MS, LONG_DAYS, Step, cut, date_of, days_of, whole
@@ -40,14 +42,14 @@ def plan(
 ) -> tuple[Chain, list[str]]:
     """The run as a chain of steps, from where it stands; what there is to say of it."""
     ledger = Ledger(settings.output)
-    command, entry = command_of(settings, rules, incidents), ledger.entry
+    command, entry = command_of(settings, rules), ledger.entry
     if entry is not None and settings.incremental:
-        check_same(entry, {"incremental": True})
+        check_same(settings.output, entry.command, {"incremental": True})
     if entry is not None and entry.finished:  # it was stopped when all was done
-        check_same(entry, command)
+        check_same(settings.output, entry.command, command)
         return Chain(settings, options, rules, incidents, listing, [], ledger, entry), []
     seen = Seen(ledger.seen) if settings.incremental else None
-    notices: list[str] = []
+    notices = replaced(settings)
     if entry is not None and seen is not None:
         entry.now, entry.started = now, _iso(now)
     entry, told = _begun(settings, rules, entry, command, now)
@@ -58,7 +60,7 @@ def plan(
         steps, told = _steps(settings, listing, entry)
         notices += told
         if entry.steps:
-            check_same(entry, command)
+            check_same(settings.output, entry.command, command)
             check_unchanged(entry, steps)
             left = len(steps) - len(entry.steps)
             notices.append(f"Going on: {len(entry.steps)} steps are done, {left} are left.")

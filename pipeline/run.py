@@ -6,26 +6,29 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from apache_beam.options.pipeline_options import StandardOptions
 
 from pipeline import snapshot
-from pipeline.chain import Chain
+from pipeline.chain import Chain, checksum, configuration
 from pipeline.errors import UsageError
 from pipeline.incidents import load_incidents
 from pipeline.ledger import WORK
 from pipeline.lock import LOCK, Lock
+from pipeline.news import print_news
 from pipeline.options import RunSettings, parse_run
+from pipeline.places import check_apart
 from pipeline.plan import finish, plan
 from pipeline.report import print_report
 from pipeline.rules import chosen, load_rules, with_scorer
 from pipeline.runners import Interrupts, is_embedded, prepare
-from pipeline.sources import find_objects
+from pipeline.same import check_repeats, finished
+from pipeline.sources import STDIN, find_objects
 from schemas.incident import Incident
 from schemas.rule import Rule, RuleError
 from schemas.text import one_line
@@ -40,8 +43,9 @@ _NO_CITIES: Final = (
 
 
 def run(argv: Sequence[str]) -> int:
-    """The whole command. Exit status 0, or 1 if it failed, 2 if it could not begin."""
-    return run_settings(parse_run(argv), print_report)
+    """The whole command; its exit status as its help tells it."""
+    settings = parse_run(argv)
+    return run_settings(settings, print_news if settings.incremental else print_report)
 
 
 def run_settings(
@@ -57,6 +61,11 @@ def run_settings(
     options = prepare(settings.beam)
     if options.view_as(StandardOptions).runner == "BundleBasedDirectRunner":
         raise UsageError("--runner BundleBasedDirectRunner: a runner for tests; leave it out")
+    writes = (("--output", settings.output), ("--snapshot_out", settings.snapshot_out))
+    check_apart(settings.inputs, writes)
+    if not (settings.output / WORK).exists() and (done := finished(settings.output)):
+        print(_repeated(settings, rules, done, now), file=sys.stderr)
+        return report(settings.output)
     _check_free(settings)
     with tempfile.TemporaryDirectory(prefix="raretrail-") as scratch, ExitStack() as locks:
         extent = Extent(settings.start, settings.until, now)
@@ -79,6 +88,20 @@ def run_settings(
         if status:
             return status
     return report(settings.output)
+
+
+def _repeated(
+    settings: RunSettings, rules: Sequence[Rule], done: Mapping[str, Any], now: int
+) -> str:
+    """What to say of a command that has come to its end in OUT. Raises UsageError if it is another
+    that has, or if there is more to read by now.
+    """
+    asked = configuration(settings, rules, checksum(settings.geoip_database))
+    objects = list[str]()
+    if STDIN not in settings.inputs:
+        extent = Extent(settings.start, settings.until, now)
+        objects = find_objects(settings.inputs, extent, Path(), True).names
+    return check_repeats(settings.output, done, asked, objects)
 
 
 def _run(chain: Chain, made: Sequence[Path], journal: Path) -> int:

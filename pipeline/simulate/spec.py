@@ -49,11 +49,11 @@ class Simulation:
         for name in COUNTS:
             value = getattr(self, name)
             if value < 1:
-                raise ValueError(f"{name} is {value}: it must be at least 1")
+                raise ValueError(f"{name} {value}: must be at least 1")
         if self.seed < 0:
-            raise ValueError(f"seed is {self.seed}: it must not be negative")
+            raise ValueError(f"seed {self.seed}: must be at least 0")
         if self.cover not in COVERS:
-            raise ValueError(f"cover is {self.cover!r}: it must be one of {', '.join(COVERS)}")
+            raise ValueError(f"cover {self.cover}: must be one of {', '.join(COVERS)}")
 
     @property
     def epoch(self) -> int:

@@ -495,9 +495,9 @@ def test_the_smallest_organisation_lives(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"people": 0}, "people is 0: it must be at least 1"),
-        ({"seed": -1}, "seed is -1: it must not be negative"),
-        ({"cover": "cloak"}, "cover is 'cloak': it must be one of mixed, alone"),
+        ({"people": 0}, "people 0: must be at least 1"),
+        ({"seed": -1}, "seed -1: must be at least 0"),
+        ({"cover": "cloak"}, "cover cloak: must be one of mixed, alone"),
     ],
 )
 def test_a_wrong_specification_is_refused(change: dict[str, Any], words: str) -> None:
