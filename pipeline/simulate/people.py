@@ -54,7 +54,10 @@ class Person:
         teams = load_yaml("world.yaml")["teams"]
         self.team: str = pick(chance, list(teams), [team["share"] for team in teams.values()])
         self.level = about(chance, 1.0, 0.75, 0.15, 6.0)
-        """How much this person does, beside the others."""
+        """How much this person does in a day, beside the others."""
+        joins = chance.random() < JOINING
+        self.first = int(chance.integers(0, self.spec.days)) if joins else 0
+        """The first day."""
         self.member = Member(organisation, self.name, self.team, chance)
         self.whereabouts = Whereabouts(organisation, self.name, chance)
         self.tools = Toolbox(chance, self.team, self.spec.days)
@@ -66,13 +69,17 @@ class Person:
         self.sittings: list[list[Sitting]] = [[] for _ in range(self.spec.days)]
         self._met: set[int] = set()
 
+    @property
+    def share(self) -> float:
+        """How much this person does in all, beside the others."""
+        return self.level * (1 - self.first / self.spec.days)
+
     def plan(self, calls: int) -> None:
         """Spread so many calls over the days, in sittings of about fifty."""
         chance = stream(self.spec.seed, "person", self.name, "plan")
         days = np.arange(self.spec.days) + self.spec.start.weekday()
         likely = np.where(days % 7 > 4, WEEKEND, 1.0) * chance.uniform(0.3, 1.7, self.spec.days)
-        if chance.random() < JOINING:
-            likely[: int(chance.integers(0, self.spec.days))] = 0.0
+        likely[: self.first] = 0.0
         while calls > 0:
             size = min(calls, int(about(chance, 40.0, 0.65, 4, 400)))
             calls -= size
