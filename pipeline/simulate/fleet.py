@@ -20,7 +20,7 @@ from pipeline.simulate.whereabouts import fixed_address
 
 CREDENTIALS: Final = 6 * 3600
 """Seconds for which temporary credentials last."""
-RARER: Final = 0.65
+RARER: Final = 0.4
 """How much rarer each further city of CI machines is, so that some come up late."""
 
 

@@ -12,7 +12,7 @@ from numpy.random import Generator
 from pipeline.simulate.catalogue import Action, load_catalogue, load_yaml
 from pipeline.simulate.chance import Floats, about, draw, draw_distinct
 
-MEDIAN: Final = 26.0
+MEDIAN: Final = 24.0
 """Habits of a person of ordinary diligence."""
 FOCUS: Final = 2.2
 """How much likelier the services of the hour are."""
@@ -67,7 +67,7 @@ class Habits:
         exponent = float(chance.uniform(0.95, 1.6))
         self._known = draw_distinct(chance, self._liking, size)
         self._weights = np.arange(1, len(self._known) + 1, dtype=np.float64) ** -exponent
-        self._curious = about(chance, 3.5, 0.6, 1.0, 12.0) / 1000
+        self._curious = about(chance, 2.8, 0.6, 1.0, 10.0) / 1000
         """New actions a call, beside what projects and rare habits bring."""
 
     def often(self, count: int) -> list[Action]:

@@ -23,7 +23,7 @@ FIRST_FAILS: Final = 0.2
 """Share of first tries that fail."""
 WEEKEND: Final = 0.06
 """How much happens on a day of the weekend, beside a working day."""
-PROJECTS: Final = 1 / 1100
+PROJECTS: Final = 1 / 1300
 """Projects begun, a call."""
 STRAY: Final = 0.06
 """Share of sittings in a region that is not the account's."""
@@ -158,7 +158,7 @@ class Person:
         odds = max(barred, self.fails if index in self._met else FIRST_FAILS)
         self._met.add(index)
         errors = actions()[index].errors
-        return errors[variant % len(errors)] if roll < odds else None
+        return errors[variant % len(errors)] if errors and roll < odds else None
 
 
 def full_name(seed: int, number: int) -> str:

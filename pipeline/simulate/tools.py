@@ -11,7 +11,7 @@ from pipeline.simulate.chance import pick
 
 TOOLS: Final = ("console", "cli", "boto3", "terraform")
 SCRIPTED: Final = ("boto3", "terraform")
-RENEWED: Final = 0.4
+RENEWED: Final = 0.7
 """Share of tools that somebody renews in four weeks."""
 
 
