@@ -63,7 +63,9 @@ class Watched:
     days: dict[int, Day] = field(default_factory=dict)
     since: int = -1
     """The first firing that was calibrated."""
-    _calibrated: tuple[int, Calibration | None] = (-1, None)
+    _sightings: dict[int, Sightings] = field(default_factory=dict)
+    _calibrations: dict[int, Calibration | None] = field(default_factory=dict)
+    """By day, what the closed days before it come to: nothing is booked on them any more."""
 
     def enter(self, change: Change) -> None:
         """Take note of what entered an entity's history."""
@@ -86,24 +88,31 @@ class Watched:
                 del self.days[day]
             elif day < today:
                 self.days[day].close()
+        for memo in (self._sightings, self._calibrations):
+            for day in [day for day in memo if day < today - 1]:  # what is late asks for yesterday
+                del memo[day]
 
     def sightings(self, today: int) -> Sightings:
         """First sightings of the closed days before `today`."""
-        days = [self.days[day] for day in range(today - SIGHTING_DAYS, today) if day in self.days]
-        return Sightings(
-            sum(day.sightings for day in days),
-            sum(day.failed for day in days),
-            sum(day.wrote for day in days),
-        )
+        if today not in self._sightings:
+            days = self._before(today, SIGHTING_DAYS)
+            self._sightings[today] = Sightings(
+                sum(day.sightings for day in days),
+                sum(day.failed for day in days),
+                sum(day.wrote for day in days),
+            )
+        return self._sightings[today]
 
     def calibration(self, today: int) -> Calibration | None:
         """The calibration by the closed days before `today`."""
-        known, found = self._calibrated
-        if known != today:
-            days = [self.days[day] for day in range(today - DAYS, today) if day in self.days]
-            found = calibrate([day.told for day in days])
-            self._calibrated = (today, found)
-        return found
+        if today not in self._calibrations:
+            told = [day.told for day in self._before(today, DAYS)]
+            self._calibrations[today] = calibrate(told)
+        return self._calibrations[today]
+
+    def _before(self, today: int, number: int) -> list[Day]:
+        """Of so many days before `today` those on which there was something."""
+        return [self.days[day] for day in range(today - number, today) if day in self.days]
 
     def _day(self, candidate: Candidate) -> Day:
         return self.days.setdefault(candidate.slice // DAY, Day())
@@ -146,7 +155,10 @@ class Scope:
 
     def of(self, detector: str) -> Watched:
         """What is remembered of a detector."""
-        return self.watched.setdefault(detector, Watched())
+        watched = self.watched.get(detector)
+        if watched is None:
+            watched = self.watched[detector] = Watched()
+        return watched
 
     def apply(self, changes: Iterable[Change]) -> None:
         """Take note of the settlements of a firing: first of what entered, so that nothing depends
