@@ -136,6 +136,11 @@ def who_of(candidate: Candidate) -> str:
     return entity_text(tuple(candidate.entity.values()))
 
 
+def _doer(candidate: Candidate) -> tuple[str, int, str]:
+    """(detector, slice, entity): the key of what was said of it."""
+    return candidate.detector, candidate.slice, who_of(candidate)
+
+
 def today_of(slice_: int) -> int:
     """The first day that is not closed when a slice is judged."""
     return (slice_ - WINDOW) // DAY
@@ -151,7 +156,7 @@ class Scope:
     """City detector → the detector of the users whose verdicts it carries."""
     watched: dict[str, Watched] = field(default_factory=dict)
     verdicts: dict[tuple[str, int, str], dict[str, Verdict]] = field(default_factory=dict)
-    """(detector, slice, action) → entity → verdict, of the last two hours."""
+    """(detector, slice, entity) → action → verdict, of the last two hours."""
 
     def of(self, detector: str) -> Watched:
         """What is remembered of a detector."""
@@ -178,8 +183,7 @@ class Scope:
         return told
 
     def _tell(self, candidate: Candidate, verdict: Verdict) -> tuple[Candidate, Verdict]:
-        key = (candidate.detector, candidate.slice, candidate.action)
-        self.verdicts.setdefault(key, {})[who_of(candidate)] = verdict
+        self.verdicts.setdefault(_doer(candidate), {})[candidate.action] = verdict
         return candidate, verdict
 
     def judge_cities(self, candidates: Iterable[Candidate]) -> list[tuple[Candidate, Verdict]]:
@@ -190,24 +194,22 @@ class Scope:
         told = []
         for candidate in candidates:
             users_of = self.companions.get(candidate.detector, "")
-            found = self.verdicts.get((users_of, candidate.slice, candidate.action), {})
             users = [user for user in candidate.cell.users if user]
-            met = [user for user in users if user in found]
+            met = {}
+            for user in users:
+                said = self.verdicts.get((users_of, candidate.slice, user), {})
+                if candidate.action in said:
+                    met[user] = said[candidate.action]
             if met:
-                user = min(met, key=lambda name: (-found[name].surprise, name))
-                told.append(self._tell(candidate, found[user]))
+                user = min(met, key=lambda name: (-met[name].surprise, name))
+                told.append(self._tell(candidate, met[user]))
             elif not users:
                 told.append(self._tell(candidate, self._own(candidate)))
         return told
 
     def highest(self, candidate: Candidate) -> Verdict | None:
         """The highest S that was told of a candidate's entity in its slice, now or before."""
-        who = who_of(candidate)
-        told = [
-            entities[who]
-            for (detector, slice_, _), entities in self.verdicts.items()
-            if (detector, slice_) == (candidate.detector, candidate.slice) and who in entities
-        ]
+        told = self.verdicts.get(_doer(candidate), {}).values()
         return max(told, key=lambda verdict: (verdict.surprise, repr(verdict)), default=None)
 
     def _own(self, candidate: Candidate) -> Verdict:
