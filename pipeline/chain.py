@@ -31,6 +31,7 @@ from pipeline.sinks import ACCOUNT, STATE
 from pipeline.sources import Listing, lists
 from pipeline.steps import Step
 from schemas.counts import HELD
+from schemas.incident import Incident
 from schemas.rule import Rule
 from schemas.text import written
 from transforms.firing import Course, time_of
@@ -48,6 +49,7 @@ class Chain:
     settings: RunSettings
     options: PipelineOptions
     rules: tuple[Rule, ...]
+    incidents: tuple[Incident, ...]
     listing: Listing
     steps: list[Step]
     ledger: Ledger
@@ -83,6 +85,7 @@ class Chain:
                 give_up=embedded,
             ),
             rules=self.rules,
+            incidents=self.incidents,
             output=folder,
             course=Course(self.entry.horizon, step.until, self._keeps(step)),
             forget_after=settings.forget_after * DAY,
@@ -203,7 +206,9 @@ def detectors_of(settings: RunSettings, rules: Sequence[Rule]) -> dict[str, dict
     return snapshot.fingerprints(rules, settings.identity, kind)
 
 
-def command_of(settings: RunSettings, rules: Sequence[Rule]) -> dict[str, Any]:
+def command_of(
+    settings: RunSettings, rules: Sequence[Rule], incidents: Sequence[Incident]
+) -> dict[str, Any]:
     """What must be the same for a run to go on where another stopped."""
     told = settings.document()
     same = ("inputs", "identity", "from", "until", "step", "incremental", "as_live", "snapshot_in")
@@ -213,6 +218,7 @@ def command_of(settings: RunSettings, rules: Sequence[Rule]) -> dict[str, Any]:
         "forget_after": told["forget_after"],
         "geoip_sha256": checksum(settings.geoip_database),
         "rules": {rule.uuid: digest_of([repr(rule)]) for rule in rules},
+        "incidents": digest_of([repr(each) for each in incidents]),
     }
 
 

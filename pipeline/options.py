@@ -38,6 +38,19 @@ class RunOptions(PipelineOptions):  # type: ignore[misc]
             metavar="FILE",
             help="rule file or folder of them, instead of ours; may be repeated",
         )
+        for switch, what in (("enable", "apply a rule that is off"), ("disable", "leave one out")):
+            add(
+                f"--{switch}",
+                action="append",
+                metavar="RULE",
+                help=f"{what}, by its id; may be repeated",
+            )
+        add(
+            "--incidents",
+            metavar="YAML",
+            help="file of confirmed incidents (entity, from, until): what it names is judged, and "
+            "neither learned nor counted as usual",
+        )
         add(
             "--scorer",
             choices=SCORERS,
@@ -101,6 +114,10 @@ class RunSettings:
     output: Path
     geoip_database: Path | None
     rules: tuple[Path, ...]
+    enable: tuple[str, ...]
+    """Ids of rules to apply though they are off."""
+    disable: tuple[str, ...]
+    incidents: Path | None
     scorer: str | None
     identity: str
     start: int | None
@@ -128,6 +145,9 @@ class RunSettings:
             "output": str(self.output),
             "geoip_database": str(self.geoip_database) if self.geoip_database else None,
             "rules": [str(path) for path in self.rules],
+            "enable": list(self.enable),
+            "disable": list(self.disable),
+            "incidents": str(self.incidents) if self.incidents else None,
             "scorer": self.scorer,
             "identity": self.identity,
             "from": None if self.start is None else iso(self.start),
@@ -173,6 +193,9 @@ def parse_run(argv: Sequence[str], prog: str = "raretrail run") -> RunSettings:
         output=Path(options.output).absolute(),
         geoip_database=Path(options.geoip_database).absolute() if options.geoip_database else None,
         rules=tuple(Path(name) for name in options.rules or ()),
+        enable=tuple(options.enable or ()),
+        disable=tuple(options.disable or ()),
+        incidents=Path(options.incidents).absolute() if options.incidents else None,
         scorer=options.scorer,
         identity=options.identity,
         start=start,

@@ -19,9 +19,11 @@ from pipeline.options import RunSettings
 from pipeline.seen import Seen, day_of, too_old
 from pipeline.sources import Listing
 from pipeline.steps import DAY_MS, LONG_DAYS, Step, cut, date_of, days_of, whole
+from schemas.incident import Incident
 from schemas.rule import Rule
 from schemas.text import one_line
-from transforms.firing import DELIVERY_DELAY_MS, last_firing, time_of
+from schemas.words import iso
+from transforms.firing import DELIVERY_DELAY_MS, WINDOW, last_firing, time_of
 from transforms.objects import Extent
 
 _READ: Final = "objects that an earlier run has read"
@@ -32,23 +34,24 @@ def plan(
     settings: RunSettings,
     options: PipelineOptions,
     rules: tuple[Rule, ...],
+    incidents: tuple[Incident, ...],
     listing: Listing,
     now: int,
 ) -> tuple[Chain, list[str]]:
     """The run as a chain of steps, from where it stands; what there is to say of it."""
     ledger = Ledger(settings.output)
-    command, entry = command_of(settings, rules), ledger.entry
+    command, entry = command_of(settings, rules, incidents), ledger.entry
     if entry is not None and settings.incremental:
         check_same(entry, {"incremental": True})
     if entry is not None and entry.finished:  # it was stopped when all was done
         check_same(entry, command)
-        return Chain(settings, options, rules, listing, [], ledger, entry), []
+        return Chain(settings, options, rules, incidents, listing, [], ledger, entry), []
     seen = Seen(ledger.seen) if settings.incremental else None
     notices: list[str] = []
     if entry is not None and seen is not None:
         entry.now, entry.started = now, _iso(now)
     entry, told = _begun(settings, rules, entry, command, now)
-    notices += told
+    notices += [*told, *_too_late(incidents, entry)]
     if seen is not None:
         steps = _incremental(settings, listing, seen, entry, now)
     else:
@@ -60,7 +63,21 @@ def plan(
             left = len(steps) - len(entry.steps)
             notices.append(f"Going on: {len(entry.steps)} steps are done, {left} are left.")
     steps = [_not_before(step, entry.horizon) for step in steps]
-    return Chain(settings, options, rules, listing, steps, ledger, entry, seen), notices
+    chain = Chain(settings, options, rules, incidents, listing, steps, ledger, entry, seen)
+    return chain, notices
+
+
+def _too_late(incidents: Sequence[Incident], entry: Entry) -> list[str]:
+    """What to say of incidents of which something was learned before they were named."""
+    if entry.horizon is None:
+        return []
+    learned = time_of(entry.horizon - WINDOW)
+    return [
+        f"--incidents: the state has learned up to {iso(learned)}, and so of {dict(each.entity)} "
+        f"since {iso(each.start)}; to leave that out, run again from a snapshot before it."
+        for each in incidents
+        if each.start < learned
+    ]
 
 
 def _not_before(step: Step, horizon: int | None) -> Step:

@@ -17,14 +17,16 @@ from apache_beam.options.pipeline_options import StandardOptions
 from pipeline import snapshot
 from pipeline.chain import Chain
 from pipeline.errors import UsageError
+from pipeline.incidents import load_incidents
 from pipeline.ledger import WORK
 from pipeline.lock import LOCK, Lock
 from pipeline.options import RunSettings, parse_run
 from pipeline.plan import finish, plan
 from pipeline.report import print_report
-from pipeline.rules import load_rules, with_scorer
+from pipeline.rules import chosen, load_rules, with_scorer
 from pipeline.runners import Interrupts, is_embedded, prepare
 from pipeline.sources import find_objects
+from schemas.incident import Incident
 from schemas.rule import Rule, RuleError
 from schemas.text import one_line
 from transforms.locate import CityDatabaseError
@@ -51,6 +53,7 @@ def run_settings(
     """
     now = int(datetime.now(UTC).timestamp() * 1000) if now is None else now
     rules, notice = _rules(settings)
+    incidents = _incidents(settings)
     options = prepare(settings.beam)
     if options.view_as(StandardOptions).runner == "BundleBasedDirectRunner":
         raise UsageError("--runner BundleBasedDirectRunner: a runner for tests; leave it out")
@@ -62,7 +65,7 @@ def run_settings(
         made = _claim(settings.output)
         try:
             made = [*made, *_lock(locks, settings)]
-            chain, notices = plan(settings, options, rules, listing, now)
+            chain, notices = plan(settings, options, rules, incidents, listing, now)
         except BaseException as error:
             locks.close()
             _remove_empty(made)
@@ -113,7 +116,7 @@ def _left(chain: Chain) -> str:
 def _rules(settings: RunSettings) -> tuple[tuple[Rule, ...], str]:
     """(the rules that this run can apply, what to say of those that it cannot)."""
     try:
-        rules = load_rules(settings.rules or None)
+        rules = chosen(load_rules(settings.rules or None), settings.enable, settings.disable)
         if settings.scorer:
             rules = with_scorer(rules, settings.scorer)
         if settings.geoip_database:
@@ -128,6 +131,13 @@ def _rules(settings: RunSettings) -> tuple[tuple[Rule, ...], str]:
     verb = "is" if len(unable) == 1 else "are"
     notice = _NO_CITIES.format(rules=f"{', '.join(unable)} {verb}") if unable else ""
     return able, notice
+
+
+def _incidents(settings: RunSettings) -> tuple[Incident, ...]:
+    try:
+        return load_incidents(settings.incidents) if settings.incidents else ()
+    except RuleError as error:
+        raise UsageError(f"--incidents {error}") from None
 
 
 def _check_free(settings: RunSettings) -> None:

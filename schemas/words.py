@@ -95,14 +95,15 @@ def _reasons(found: Anomaly) -> str:
     most = sorted(found.factors, key=lambda factor: -factor.value)[:_REASONS]
     told = [factor.words for factor in most if factor.value > _WORTH]
     if found.rate is not None:
-        told.append(volume(found.rate, "city" if _CITY in found.entity else "user"))
+        what = "city" if _CITY in found.entity else "user"
+        told.append(volume(found.rate, f"new {what}" if found.basis == "first_activity" else what))
     return "".join(f"; {words}" for words in told)
 
 
 def volume(rate: float, what: str) -> str:
     """How many entities an ordinary day are at least so odd, in words."""
     if rate >= 1.5:
-        many = "cities" if what == "city" else f"{what}s"
+        many = f"{what.removesuffix('y')}ies" if what.endswith("city") else f"{what}s"
         return f"as odd as {rate:.0f} {many} an ordinary day"
     days = 1 / rate
     every = "a day" if days < 1.5 else f"in {days:,.0f} days"

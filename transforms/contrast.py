@@ -91,8 +91,7 @@ def judge(
         _where("place", cell.place, own.places, own.n_places, own.t_places, peers.places),
         _looks(own),
         _company(own, peers.actions),
-        _share("outcome", cell.failed, seen.failed, seen.all, "failed", "succeeded", "do"),
-        _share("kind", cell.write, seen.wrote, seen.all, "a write", "a read", "are"),
+        *_shares(cell, seen),
     ]
     if with_tool:
         tool = _where(
@@ -100,6 +99,23 @@ def judge(
         )
         factors.insert(3, tool)
     return math.fsum(sorted(factor.value for factor in factors)), factors
+
+
+def judge_first(
+    cell: Cell, action: str, peers: Peers, seen: Sightings
+) -> tuple[float, list[Factor]]:
+    """(S, its addends) of what an entity does whose own history is too short to ask: what of it
+    its peers would find odd.
+    """
+    factors = [_what(action, peers.actions), *_shares(cell, seen)]
+    return math.fsum(sorted(factor.value for factor in factors)), factors
+
+
+def _shares(cell: Cell, seen: Sightings) -> list[Factor]:
+    return [
+        _share("outcome", cell.failed, seen.failed, seen.all, "failed", "succeeded", "do"),
+        _share("kind", cell.write, seen.wrote, seen.all, "a write", "a read", "are"),
+    ]
 
 
 def _habit(own: Own) -> Factor:

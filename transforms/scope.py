@@ -12,8 +12,9 @@ from typing import Final, NamedTuple
 from schemas.anomaly import Candidate, Factor
 from schemas.change import Change
 from schemas.entity import entity_text
-from transforms.calibrate import DAYS, HIGHEST, Calibration, calibrate
-from transforms.contrast import Peers, Sightings, judge
+from schemas.rule import first_of
+from transforms.calibrate import DAYS, HIGHEST, Calibration, calibrate, seldom
+from transforms.contrast import Peers, Sightings, judge, judge_first
 from transforms.firing import WINDOW
 from transforms.history import DAY
 
@@ -136,9 +137,19 @@ def who_of(candidate: Candidate) -> str:
     return entity_text(tuple(candidate.entity.values()))
 
 
+def _is_booked(candidate: Candidate) -> bool:
+    return candidate.timing != "too_late" and not candidate.incident
+
+
+def calibrated_as(candidate: Candidate) -> str:
+    """The detector by whose days a candidate is scored: what has no history to ask has its own."""
+    key = candidate.detector
+    return key if candidate.basis == "history" else first_of(key)
+
+
 def _doer(candidate: Candidate) -> tuple[str, int, str]:
-    """(detector, slice, entity): the key of what was said of it."""
-    return candidate.detector, candidate.slice, who_of(candidate)
+    """The key of what was said of a candidate's entity in its slice."""
+    return calibrated_as(candidate), candidate.slice, who_of(candidate)
 
 
 def today_of(slice_: int) -> int:
@@ -186,6 +197,22 @@ class Scope:
         self.verdicts.setdefault(_doer(candidate), {})[candidate.action] = verdict
         return candidate, verdict
 
+    def judge_young(self, candidates: Iterable[Candidate]) -> list[tuple[Candidate, Verdict]]:
+        """Verdicts of candidates that have no history to ask: of each that the root user does; of
+        an entity's first activity, of what its peers find oddest (tie: the smallest name).
+        """
+        told: dict[tuple[str, int, str, str], tuple[Candidate, Verdict]] = {}
+        for found in sorted(candidates, key=lambda each: each.action):
+            watched = self.of(found.detector)
+            seen = watched.sightings(today_of(found.slice))
+            verdict = Verdict(*judge_first(found.cell, found.action, watched.peers, seen))
+            action = found.action if found.basis == "root" else ""
+            key = (found.detector, found.slice, who_of(found), action)
+            best = told.get(key)
+            if best is None or verdict.surprise > best[1].surprise:
+                told[key] = (found, verdict)
+        return [self._tell(*each) if each[0].basis == "root" else each for each in told.values()]
+
     def judge_cities(self, candidates: Iterable[Candidate]) -> list[tuple[Candidate, Verdict]]:
         """Verdicts of candidates of a city detector: of its most surprising user who is a
         candidate too; the city's own where nobody with a name did it; none where it is usual for
@@ -225,15 +252,30 @@ class Scope:
     def book(
         self, candidates: Iterable[Candidate], told: Iterable[tuple[Candidate, Verdict]]
     ) -> None:
-        """Count candidates and keep verdicts, when all of a firing are judged; what came too late
-        is never booked.
+        """Count candidates and keep verdicts, when all of a firing are judged; what came too late,
+        and what lies in an incident, is never booked.
         """
-        for candidate in candidates:
-            if candidate.timing != "too_late":
-                self.of(candidate.detector).book_sighting(candidate)
+        for candidate in filter(_is_booked, candidates):
+            self.of(candidate.detector).book_sighting(candidate)
         for candidate, verdict in told:
-            if candidate.timing != "too_late":
-                self.of(candidate.detector).book(candidate, verdict.surprise)
+            if _is_booked(candidate):
+                self.of(calibrated_as(candidate)).book(candidate, verdict.surprise)
+
+    def rate(self, candidate: Candidate, surprise: float) -> float | None:
+        """Entities of an ordinary day at least this odd; None before calibration.
+
+        New entities may be too seldom to be calibrated by themselves where the others are.
+        """
+        today, key = today_of(candidate.slice), calibrated_as(candidate)
+        watched, usual = self.of(key), self.of(candidate.detector)
+        calibration = watched.calibration(today)
+        if calibration is not None:
+            return calibration.rate(surprise)
+        if key == candidate.detector or usual.calibration(today) is None:
+            return None
+        days = range(today - min(DAYS, today - min(usual.days)), today)
+        highest = [watched.days[day].told[1] for day in days if day in watched.days]
+        return seldom(highest, len(days), surprise)
 
     def forget(self, firing: int) -> None:
         """Let go of verdicts that no later firing asks for."""
