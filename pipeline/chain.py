@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b, sha256
@@ -34,6 +34,7 @@ from pipeline.snapshot import Manifest
 from pipeline.sources import Listing, lists
 from pipeline.steps import Step
 from schemas.counts import HELD
+from schemas.incident import Incident
 from schemas.rule import Rule
 from schemas.text import written
 from transforms.firing import Course, time_of
@@ -42,7 +43,7 @@ from transforms.objects import DEAD_LETTER, UNREAD, Extent, ReadObjects
 
 _BEGIN: Final = "begin"
 _NAMES: Final = 100
-"""Most names of a kind that run.json tells of what was passed over."""
+"""Most names of a kind that run.json tells of what was skipped."""
 
 
 @dataclass
@@ -52,6 +53,7 @@ class Chain:
     settings: RunSettings
     options: PipelineOptions
     rules: tuple[Rule, ...]
+    incidents: tuple[Incident, ...]
     listing: Listing
     steps: list[Step]
     ledger: Ledger
@@ -65,7 +67,7 @@ class Chain:
     def run(self, journal: Path) -> None:
         """Do what is left to do. A step that fails leaves what the steps before it left."""
         left = [step for step in self.steps if step.name not in self.entry.steps]
-        began = time.monotonic()
+        began = time.monotonic() - self._spent()
         with Progress(journal, sum(len(step.names) for step in left)) as progress:
             for number, step in enumerate(left, start=1):
                 if len(left) > 1:
@@ -73,6 +75,13 @@ class Chain:
                 with self.ledger.step() as folder:
                     self._execute(step, folder, journal)
                     self._conclude(step, folder, time.monotonic() - began, step is left[-1])
+
+    def _spent(self) -> float:
+        """Seconds that the steps took that an earlier call of the command did."""
+        path = self.ledger.output / RUN
+        if not self.entry.steps or self.settings.incremental or not path.exists():
+            return 0.0
+        return float(read_json(path)["metrics"]["seconds"])
 
     def _execute(self, step: Step, folder: Path, journal: Path) -> None:
         settings, embedded = self.settings, is_embedded(self.options)
@@ -88,6 +97,7 @@ class Chain:
                 give_up=embedded,
             ),
             rules=self.rules,
+            incidents=self.incidents,
             output=folder,
             course=Course(self.entry.horizon, step.until, self._keeps(step)),
             forget_after=settings.forget_after * DAY,
@@ -163,16 +173,12 @@ class Chain:
             "listing": {
                 "listed": entry.listed,
                 "skipped": {reason: len(names) for reason, names in skipped},
-                "passed_over": {
+                "names_skipped": {
                     reason: [written(name) for name in sorted(names)[:_NAMES]]
                     for reason, names in skipped
                 },
             },
-            "configuration": {
-                **self.settings.document(),
-                "geoip_sha256": self._database,
-                "rules_applied": [_told(rule) for rule in self.rules],
-            },
+            "configuration": configuration(self.settings, self.rules, self._database),
             "versions": {
                 "raretrail": version("raretrail"),
                 "apache-beam": beam.__version__,
@@ -206,6 +212,18 @@ def _told(rule: Rule) -> dict[str, Any]:
     }
 
 
+def configuration(
+    settings: RunSettings, rules: Sequence[Rule], database: str | None
+) -> dict[str, Any]:
+    """What run.json says that was asked for; `database` is the checksum of the city database."""
+    return {
+        **settings.document(),
+        "geoip_sha256": database,
+        "incidents_sha256": checksum(settings.incidents),
+        "rules_applied": [_told(rule) for rule in rules],
+    }
+
+
 def checksum(path: Path | None) -> str | None:
     """SHA-256 of a file, in hex."""
     return sha256(path.read_bytes()).hexdigest() if path else None
@@ -230,17 +248,8 @@ def command_of(settings: RunSettings, rules: Sequence[Rule]) -> dict[str, Any]:
         "forget_after": told["forget_after"],
         "geoip_sha256": checksum(settings.geoip_database),
         "rules": {rule.uuid: digest_of([repr(rule)]) for rule in rules},
+        "incidents_sha256": checksum(settings.incidents),
     }
-
-
-def check_same(entry: Entry, command: Mapping[str, Any]) -> None:
-    """Make sure that the same command goes on. Raises UsageError that names what differs."""
-    for key in command:
-        if entry.command.get(key) != command[key]:
-            raise UsageError(
-                f"--output: it holds an unfinished run of another command, whose {key} is "
-                f"{entry.command.get(key)!r}, not {command[key]!r}; repeat it or name a new folder"
-            )
 
 
 def check_unchanged(entry: Entry, steps: Sequence[Step]) -> None:

@@ -10,19 +10,23 @@ from typing import Final
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipeline.chain import Chain, check_same, check_unchanged, command_of, detectors_of
+from pipeline.chain import Chain, check_unchanged, command_of, detectors_of
 from pipeline.errors import UsageError
 from pipeline.fit import check_fits
 from pipeline.index import spans
 from pipeline.ledger import SNAPSHOT, Entry, Ledger
 from pipeline.options import RunSettings
+from pipeline.places import replaced
+from pipeline.same import check_same
 from pipeline.seen import TRIES, Seen, day_of, too_old
 from pipeline.snapshot import Manifest, open_snapshot, publish
 from pipeline.sources import Listing
 from pipeline.steps import DAY_MS, LONG_DAYS, Step, cut, date_of, days_of, horizon_at, whole
+from schemas.incident import Incident
 from schemas.rule import Rule
 from schemas.text import one_line
-from transforms.firing import last_firing, time_of
+from schemas.words import iso
+from transforms.firing import WINDOW, last_firing, time_of
 from transforms.objects import Extent, arrival_of
 
 _READ: Final = "objects that an earlier run has read"
@@ -34,6 +38,7 @@ def plan(
     settings: RunSettings,
     options: PipelineOptions,
     rules: tuple[Rule, ...],
+    incidents: tuple[Incident, ...],
     listing: Listing,
     now: int,
 ) -> tuple[Chain, list[str]]:
@@ -41,14 +46,17 @@ def plan(
     ledger = Ledger(settings.output)
     command, entry = command_of(settings, rules), ledger.entry
     if entry is not None:
-        check_same(entry, {"incremental": True} if settings.incremental else command)
+        same = {"incremental": True} if settings.incremental else command
+        check_same(settings.output, entry.command, same)
         if entry.finished:  # it was stopped when all was done
-            return Chain(settings, options, rules, listing, [], ledger, entry), []
-    begin, notices = _begin(settings, rules, entry)
+            return Chain(settings, options, rules, incidents, listing, [], ledger, entry), []
+    notices = replaced(settings)
+    begin, told = _begin(settings, rules, entry)
     if entry is None:
         entry = Entry(command=command, started=_iso(now), now=now)
         if begin is not None:
             entry.horizon, entry.carried_in = begin.firing, dict(begin.held)
+    notices += [*told, *_too_late(incidents, entry)]
     seen = None
     if settings.incremental:
         entry.now, entry.started = now, _iso(now)
@@ -62,7 +70,21 @@ def plan(
             left = len(steps) - len(entry.steps)
             notices.append(f"Going on: {len(entry.steps)} steps are done, {left} are left.")
     steps = [_not_before(step, entry.horizon) for step in steps]
-    return Chain(settings, options, rules, listing, steps, ledger, entry, seen, begin), notices
+    chain = Chain(settings, options, rules, incidents, listing, steps, ledger, entry, seen, begin)
+    return chain, notices
+
+
+def _too_late(incidents: Sequence[Incident], entry: Entry) -> list[str]:
+    """What to say of incidents of which something was learned before they were named."""
+    if entry.horizon is None:
+        return []
+    learned = time_of(entry.horizon - WINDOW)
+    return [
+        f"--incidents: the state has learned up to {iso(learned)}, and so of {dict(each.entity)} "
+        f"since {iso(each.start)}; to leave that out, run again from a snapshot before it."
+        for each in incidents
+        if each.start < learned
+    ]
 
 
 def _not_before(step: Step, horizon: int | None) -> Step:

@@ -6,25 +6,30 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from apache_beam.options.pipeline_options import StandardOptions
 
 from pipeline import snapshot
-from pipeline.chain import Chain
+from pipeline.chain import Chain, checksum, configuration
 from pipeline.errors import UsageError
+from pipeline.incidents import load_incidents
 from pipeline.ledger import RUN, WORK, goes_on, sweep
 from pipeline.lock import LOCK, Lock
+from pipeline.news import print_news
 from pipeline.options import RunSettings, parse_run
+from pipeline.places import check_apart
 from pipeline.plan import finish, plan
 from pipeline.report import print_report
-from pipeline.rules import load_rules, with_scorer
+from pipeline.rules import chosen, load_rules, with_scorer
 from pipeline.runners import Interrupts, is_embedded, prepare
-from pipeline.sources import find_objects
+from pipeline.same import check_repeats, finished
+from pipeline.sources import STDIN, find_objects
+from schemas.incident import Incident
 from schemas.rule import Rule, RuleError
 from schemas.text import one_line
 from transforms.locate import CityDatabaseError
@@ -38,8 +43,9 @@ _NO_CITIES: Final = (
 
 
 def run(argv: Sequence[str]) -> int:
-    """The whole command. Exit status 0, or 1 if it failed, 2 if it could not begin."""
-    return run_settings(parse_run(argv), print_report)
+    """The whole command; its exit status as its help tells it."""
+    settings = parse_run(argv)
+    return run_settings(settings, print_news if settings.incremental else print_report)
 
 
 def run_settings(
@@ -51,9 +57,16 @@ def run_settings(
     """
     now = int(datetime.now(UTC).timestamp() * 1000) if now is None else now
     rules, notice = _rules(settings)
+    incidents = _incidents(settings)
     options = prepare(settings.beam)
     if options.view_as(StandardOptions).runner == "BundleBasedDirectRunner":
         raise UsageError("--runner BundleBasedDirectRunner: a runner for tests; leave it out")
+    writes = (("--output", settings.output), ("--snapshot_out", settings.snapshot_out))
+    check_apart(settings.inputs, writes)
+    if not goes_on(settings.output) and (done := finished(settings.output)):
+        sweep(settings.output)
+        print(_repeated(settings, rules, done, now), file=sys.stderr)
+        return report(settings.output)
     _check_free(settings.output)
     with tempfile.TemporaryDirectory(prefix="raretrail-") as scratch, ExitStack() as locks:
         extent = Extent(settings.start, settings.until, now)
@@ -62,7 +75,7 @@ def run_settings(
         try:
             made = [*made, *_lock(locks, settings)]
             listing = find_objects(settings.inputs, extent, spool, settings.incremental)
-            chain, notices = plan(settings, options, rules, listing, now)
+            chain, notices = plan(settings, options, rules, incidents, listing, now)
         except BaseException as error:
             locks.close()
             _remove_empty(made)
@@ -76,6 +89,20 @@ def run_settings(
         if status:
             return status
     return report(settings.output)
+
+
+def _repeated(
+    settings: RunSettings, rules: Sequence[Rule], done: Mapping[str, Any], now: int
+) -> str:
+    """What to say of a command that has come to its end in OUT. Raises UsageError if it is another
+    that has, or if there is more to read by now.
+    """
+    asked = configuration(settings, rules, checksum(settings.geoip_database))
+    objects = list[str]()
+    if STDIN not in settings.inputs:
+        extent = Extent(settings.start, settings.until, now)
+        objects = find_objects(settings.inputs, extent, Path(), True).names
+    return check_repeats(settings.output, done, asked, objects)
 
 
 def _run(chain: Chain, made: Sequence[Path], journal: Path) -> int:
@@ -114,7 +141,7 @@ def _left(chain: Chain) -> str:
 def _rules(settings: RunSettings) -> tuple[tuple[Rule, ...], str]:
     """(the rules that this run can apply, what to say of those that it cannot)."""
     try:
-        rules = load_rules(settings.rules or None)
+        rules = chosen(load_rules(settings.rules or None), settings.enable, settings.disable)
         if settings.scorer:
             rules = with_scorer(rules, settings.scorer)
         if settings.geoip_database:
@@ -129,6 +156,13 @@ def _rules(settings: RunSettings) -> tuple[tuple[Rule, ...], str]:
     verb = "is" if len(unable) == 1 else "are"
     notice = _NO_CITIES.format(rules=f"{', '.join(unable)} {verb}") if unable else ""
     return able, notice
+
+
+def _incidents(settings: RunSettings) -> tuple[Incident, ...]:
+    try:
+        return load_incidents(settings.incidents) if settings.incidents else ()
+    except RuleError as error:
+        raise UsageError(f"--incidents {error}") from None
 
 
 def _check_free(output: Path) -> None:

@@ -365,3 +365,69 @@ def test_what_earlier_runs_left_does_not_grow_by_each_run(tmp_path: Path, logs: 
         round_of(tmp_path, at(20 + number))
         sizes.append((tmp_path / "out" / ".work" / "ledger.json").stat().st_size)
     assert sizes[-1] == sizes[1]
+
+
+# What it tells
+
+
+def test_the_first_run_tells_all_and_the_later_ones_what_is_new(tmp_path: Path, logs: Path) -> None:
+    deliver(logs, between(0, 80))
+    first = round_of(tmp_path, at(80))
+    assert first.out.startswith("Judged up to 2026-03-02 20:00 UTC\nRead in ")
+    deliver(logs, between(80, 81))
+    lines = round_of(tmp_path, at(81)).out.splitlines()
+    assert lines[0] == "Judged up to 2026-03-02 20:15 UTC: 3 new records in 1 object, 1 new alert"
+    assert "called DeleteTrail" in " ".join(" ".join(lines[1:-1]).split())
+    records = len(between(0, 81))
+    assert lines[-1].startswith(f"In all: {records} records in 81 objects, 1 alert in ")
+
+
+def test_where_nothing_is_new_two_lines_are_told(tmp_path: Path, logs: Path) -> None:
+    deliver(logs, between(0, 81))
+    round_of(tmp_path, at(80))
+    assert len(round_of(tmp_path, at(81)).out.splitlines()) > 2, "its alert"
+    lines = round_of(tmp_path, at(82)).out.splitlines()
+    assert lines[0] == "Judged up to 2026-03-02 20:30 UTC: nothing new to read, 0 new alerts"
+    assert len(lines) == 2
+
+
+def test_what_waits_is_told(tmp_path: Path, logs: Path) -> None:
+    deliver(logs, between(0, 80))
+    round_of(tmp_path, at(80))
+    deliver(logs, between(80, 81))
+    told = round_of(tmp_path, at(80) + 60).out.splitlines()[0]
+    assert told.endswith(": 3 new records in 1 object, 0 new alerts, 3 events to be judged later")
+
+
+def test_what_was_not_told_is_told_by_the_next_run(tmp_path: Path, logs: Path) -> None:
+    """As after a run that was killed before it could."""
+    deliver(logs, between(0, 80))
+    round_of(tmp_path, at(80))
+    told = (tmp_path / "out" / ".work" / "told.json").read_bytes()
+    deliver(logs, between(80, 81))
+    round_of(tmp_path, at(81))
+    (tmp_path / "out" / ".work" / "told.json").write_bytes(told)
+    assert ": 3 new records in 1 object, 1 new alert\n" in round_of(tmp_path, at(82)).out
+
+
+def test_what_asks_for_attention_is_told(tmp_path: Path, logs: Path) -> None:
+    deliver(logs, between(0, 2 * DAY))
+    round_of(tmp_path, at(2 * DAY))
+    deliver(logs, [call(70, "Usual1", 7)], mark="b")
+    (logs / "broken.json").write_text("{")
+    out = round_of(tmp_path, at(2 * DAY + 1)).out
+    assert "  1 event CAME MORE THAN 2 HOURS LATE: never learned, see " in out
+    assert "  1 new dead letter: see " in out
+    assert len(round_of(tmp_path, at(2 * DAY + 2)).out.splitlines()) == 2
+
+
+def test_input_that_is_no_log_ends_with_3_and_none_at_all_with_0(
+    tmp_path: Path, logs: Path
+) -> None:
+    command = [logs, *rules(tmp_path), "--incremental"]
+    assert run(tmp_path / "out", *command, now=at(0)).status == 0
+    (logs / "other.json").write_text('{"Records": [{"some": "thing"}]}')
+    for second in (0, 1):
+        done = run(tmp_path / "out", *command, now=at(1) + second)
+        assert done.status == 3
+        assert "NOTHING WAS JUDGED: no record" in done.out

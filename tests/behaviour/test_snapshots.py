@@ -477,3 +477,26 @@ def test_two_runs_cannot_write_one_at_the_same_time(place: Path, tmp_path: Path)
 def test_the_logs_reach_beyond_both_times() -> None:
     """Else the horizons would not be what ends these runs."""
     assert max(one.slice for one in calls()) > 2.5 * DAY
+
+
+# A snapshot that is there already
+
+
+def test_a_newer_snapshot_replaces_an_older_one_and_says_so(place: Path, tmp_path: Path) -> None:
+    state = copied(place, tmp_path)
+    done = taken(tmp_path / "out", place, state, TIMES[1])
+    assert done.status == 0
+    assert done.err == (
+        f"--snapshot_out {state}: its snapshot up to 2026-03-03 12:00 UTC is replaced by one up to "
+        "2026-03-04 12:00 UTC.\n"
+    )
+    assert json.loads((state / "manifest.json").read_text())["horizon"].startswith("2026-03-04T12")
+
+
+def test_an_older_snapshot_does_not_replace_a_newer_one(place: Path, tmp_path: Path) -> None:
+    state = copied(place, tmp_path)
+    before = everything(state)
+    told = refusal(taken(tmp_path / "out", place, state, "2026-03-03T11:00:00Z"))
+    assert f"--snapshot_out {state}: holds a snapshot up to 2026-03-03 12:00 UTC" in told
+    assert "newer than one up to 2026-03-03 11:00 UTC" in told
+    assert everything(state) == before
