@@ -22,6 +22,13 @@ _PRIOR: Final = 2.0
 _SMOOTHING: Final = 50
 _COMPANY: Final = 3.0
 """Most that one habit speaks for the entity."""
+WEIGHTS: Final = {
+    "discount": _DISCOUNT,
+    "prior": _PRIOR,
+    "smoothing": _SMOOTHING,
+    "company": _COMPANY,
+}
+"""What S depends on: scores that are kept can be compared only with those by the same."""
 
 
 @dataclass

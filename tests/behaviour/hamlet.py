@@ -162,13 +162,13 @@ before(pipeline.ledger.Path, "replace",
     "results are there, the state is not yet handed over": """
 before(pipeline.run, "finish", lambda *_: True)
 """,
-    "a file of the state is copied, its manifest is not": """
-original = pipeline.snapshot.shutil.copy2
-def copy(source, target):
+    "a file of the state is there, its manifest is not": """
+original = pipeline.snapshot.move_whole
+def move(source, target):
     original(source, target)
     if "{state}" in str(target):
         stop()
-pipeline.snapshot.shutil.copy2 = copy
+pipeline.snapshot.move_whole = move
 """,
     "all is handed over, what was needed for it is still there": """
 before(pipeline.ledger.Ledger, "close", lambda *_: True)

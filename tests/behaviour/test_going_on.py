@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from hamlet import (
     stopped,
 )
 from town import Done
+
+import pipeline.run
 
 GRAPH = "the graph of a step runs"
 WRITTEN = "a step is written, not committed"
@@ -258,3 +261,44 @@ pipeline.ledger.os.fsync = full
     done = run(output, *command)
     assert done.status == 0, done.err
     equal(done, whole)
+
+
+def test_a_run_that_waited_for_another_does_not_take_its_results(
+    tmp_path: Path, common: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one ends between the look at OUT and the lock."""
+    command, output = [*common, *STEPS], tmp_path / "out"
+    ended = stopped(tmp_path / "child", COMMITTED, *command, "--output", output)
+    assert ended.returncode == -9, ended.stderr
+    claim = pipeline.run._claim
+
+    def overtaken(folder: Path) -> list[Path]:
+        monkeypatch.setattr(pipeline.run, "_claim", claim)
+        assert run(output, *command).status == 0
+        return claim(folder)
+
+    monkeypatch.setattr(pipeline.run, "_claim", overtaken)
+    done = run(output, *command)
+    assert done.status == 2
+    assert "holds the results of a run" in done.err
+    assert done.alerts
+
+
+def test_a_full_disk_after_the_only_step_keeps_it(
+    tmp_path: Path, common: list[object], whole: Done, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have taken hours, and is on the disk."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "somewhere")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.ledger.move_whole", full)
+        failed = run(tmp_path / "out", *common, "--step", "none")
+    assert failed.status == 1
+    assert "1 of 1 steps are done and kept; the same command goes on" in failed.err
+    done = run(tmp_path / "out", *common, "--step", "none")
+    assert done.status == 0, done.err
+    assert (done.output / "alerts.ndjson").read_bytes() == (
+        whole.output / "alerts.ndjson"
+    ).read_bytes()

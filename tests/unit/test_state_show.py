@@ -14,6 +14,7 @@ from fastavro.write import Writer
 
 from pipeline import snapshot
 from pipeline.cli import main
+from pipeline.fit import fingerprints
 from schemas.anomaly import Anomaly
 from schemas.entity import ORGANISATION, EntityKey
 from schemas.rule import Rule
@@ -97,7 +98,7 @@ def write(
                 writer.write(SAVED_STATE.read(SAVED_STATE.encode(SavedState(*pair))))
             writer.flush()
     loaded = [USERS, CITIES, *more]
-    told = snapshot.fingerprints(loaded, "role", "Test-City")
+    told = fingerprints(loaded, "role", "Test-City", 180)
     snapshot.seal(folder, MARCH_2 + 23, told, loaded, {})
     return folder
 
