@@ -240,5 +240,5 @@ def leftovers(output: Path) -> list[str]:
     return [
         path.name
         for path in output.rglob("*")
-        if path.name in (".work", ".lock", ".probe", "snapshot") or ".unfinished" in path.name
+        if path.name in (".work", ".lock", ".closed", "snapshot") or ".unfinished" in path.name
     ]

@@ -47,7 +47,7 @@ def test_killed_while(
     done = run(output, *command)
     assert done.status == 0, done.err
     equal(done, sound[mode])
-    gone = {".lock", "next", "done", ".probe"}
+    gone = {".lock", "next", "done", ".closed"}
     assert not [path for path in output.rglob("*") if path.name in gone]
     assert not list(output.rglob("*.unfinished"))
     if mode == "steps":
