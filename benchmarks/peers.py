@@ -37,7 +37,7 @@ from transforms.firing import WINDOW, Course
 from transforms.fold import STATE, Replay, replay
 from transforms.history import DAY
 from transforms.peers import WeighFold
-from transforms.scope import Day
+from transforms.watched import Day
 
 GOAL = 2_000
 """Times real time, on one core."""

@@ -31,7 +31,6 @@ class Job:
     read: ReadObjects
     rules: tuple[Rule, ...]
     output: Path
-    incidents: tuple[Incident, ...] = ()
     course: Course = WHOLE
     forget_after: int = FORGET_AFTER
     """Slices after which an entity of which nothing new is learned leaves."""
@@ -39,6 +38,8 @@ class Job:
     """Folder of the state to begin with."""
     spread: bool = False
     """Deal the objects out to several workers; one worker keeps their order instead."""
+    incidents: tuple[Incident, ...] = ()
+    """Confirmed ones, of which nothing is learned."""
 
     def build(self, pipeline: beam.Pipeline, lists: Sequence[bytes]) -> None:
         """Add the graph of a bounded run; `lists` name the objects to read, as Listing has them."""

@@ -25,6 +25,10 @@ FOLDERS: Final = {"anomaly": "anomalies", "toolate": "late", "deadletter": "dead
 ALERTS: Final = "alerts.ndjson"
 ACCOUNT: Final = "account.json"
 STATE: Final = "state"
+AVRO: Final[Mapping[str, Any]] = {"codec": "deflate", "sync_interval": 256_000}
+"""How Avro files are packed. Entities share their names of actions: in blocks of 256 kB a snapshot
+is a fifth smaller than in those of 16 kB.
+"""
 
 
 @dataclass(eq=False)
@@ -96,9 +100,7 @@ class _Avro(beam.DoFn):  # type: ignore[misc]
             self._unfinished = self._folder / f"{uuid4().hex}{UNFINISHED}"
             self._file = self._unfinished.open("wb")
             marker = blake2b(data, digest_size=16).digest()  # not one of chance
-            self._writer = Writer(
-                self._file, self._codec.schema, codec="deflate", sync_marker=marker
-            )
+            self._writer = Writer(self._file, self._codec.schema, sync_marker=marker, **AVRO)
         self._digest.update(data)
         self._writer.write(self._codec.read(data))
 
