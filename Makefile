@@ -30,6 +30,7 @@ bench: $(VENV)/ready  ## speed and memory, as ratios (about 30 minutes)
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.replay
+	$(BIN)/python -m benchmarks.peers
 
 soak: $(VENV)/ready  ## long campaigns: kill -9 at random moments, steps and incremental runs
 	$(BIN)/python -m benchmarks.soak

@@ -14,6 +14,7 @@ import tracemalloc
 
 from pipeline.rules import load_rules
 from schemas.entity import ORGANISATION, EntityKey
+from schemas.rule import detectors
 from transforms.history import History
 from transforms.score import ScoreFold
 
@@ -52,7 +53,7 @@ def measure(machines: float) -> dict[str, float]:
 
 def _saved(history: History) -> bytes:
     """One history as a snapshot has it."""
-    detector = load_rules()[0].detector
+    detector = detectors(load_rules())[0]
     key = EntityKey(detector.key, ORGANISATION, ("111122223333", "somebody"))
     fold = ScoreFold((detector,))
     entity = fold.begin(key.encode())

@@ -12,6 +12,7 @@ import apache_beam as beam
 from pipeline.sinks import WriteAccount, WriteAlerts, WriteRecords, WriteState
 from pipeline.snapshot import ReadState
 from schemas.anomaly import ANOMALY
+from schemas.incident import Incident
 from schemas.late import TOO_LATE
 from schemas.rule import Rule, detectors
 from transforms.alert import SelectAlerts
@@ -30,6 +31,7 @@ class Job:
     read: ReadObjects
     rules: tuple[Rule, ...]
     output: Path
+    incidents: tuple[Incident, ...] = ()
     course: Course = WHOLE
     forget_after: int = FORGET_AFTER
     """Slices after which an entity of which nothing new is learned leaves."""
@@ -64,7 +66,8 @@ class Job:
         read = objects | "ReadObjects" >> self.read
         sliced = read.batches | "CountSlices" >> CountSlices(counted)
         slices = saved("score", sliced.slices)
-        scored = slices | "ScoreRarity" >> ScoreRarity(counted, course, self.forget_after)
+        score = ScoreRarity(counted, course, self.forget_after, self.incidents)
+        scored = slices | "ScoreRarity" >> score
         candidates = saved("weigh", scored.candidates)
         weighed = candidates | "WeighPeers" >> WeighPeers(self.rules, course)
         alertable = saved("select", weighed.alertable)

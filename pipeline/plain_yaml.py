@@ -9,6 +9,7 @@ import yaml
 DEPTH_LIMIT: Final = 10
 """Most levels of a file of ours; a rule needs four."""
 TAG: Final = "tag:yaml.org,2002:"
+_PLAIN: Final = ("map", "seq", "str", "int", "float", "bool", "null", "timestamp")
 
 
 def compose(text: str) -> yaml.Node | None:
@@ -26,6 +27,34 @@ def compose(text: str) -> yaml.Node | None:
             raise refusal(f"more than {DEPTH_LIMIT} levels deep", event.start_mark)
     root: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
     return root
+
+
+def words(node: yaml.Node, lines: dict[tuple[str | int, ...], int]) -> object:
+    """What a node says, all its scalars as they are written; `lines` gets the line of every path.
+
+    Raises yaml.YAMLError for tags, and for keys that are no text or stand there twice.
+    """
+    return _words(node, (), lines)
+
+
+def _words(
+    node: yaml.Node, path: tuple[str | int, ...], lines: dict[tuple[str | int, ...], int]
+) -> object:
+    lines[path] = node.start_mark.line + 1
+    if node.tag.removeprefix(TAG) not in _PLAIN:
+        raise refusal(f"the tag {node.tag[:60]!r} is not allowed", node.start_mark)
+    if isinstance(node, yaml.SequenceNode):
+        return [_words(each, (*path, index), lines) for index, each in enumerate(node.value)]
+    if isinstance(node, yaml.ScalarNode):
+        return None if node.tag == f"{TAG}null" else node.value
+    mapping: dict[str, object] = {}
+    for key, value in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise refusal("a key must be plain text", key.start_mark)
+        if key.value in mapping:
+            raise refusal(f"the key {key.value[:60]!r} stands there twice", key.start_mark)
+        mapping[key.value] = _words(value, (*path, key.value), lines)
+    return mapping
 
 
 def refusal(problem: str, mark: Any) -> yaml.MarkedYAMLError:

@@ -103,6 +103,8 @@ def _ours(
         "firing": fired,
         "rank": rank,
         "timing": found.timing,
+        "basis": found.basis,
+        "incident": found.incident,
         "slice_start": iso(found.slice_start),
         "slice_end": iso(found.slice_end),
         "first_seen": iso(found.first_seen),

@@ -13,6 +13,7 @@ from schemas.event import SLICE_MS
 from schemas.slice import Cell, Evidence, number_of
 
 Timing = Literal["on_time", "late", "too_late"]
+Basis = Literal["history", "first_activity", "root"]
 
 
 class Habit(msgspec.Struct, frozen=True, gc=False):
@@ -80,6 +81,11 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     """The firing at which it became known, by the number of the slice it judges."""
     arrival: int | None = None
     timing: Timing = "on_time"
+    basis: Basis = "history"
+    """What the score goes by: the entity's history; or, where that is too short, what its peers do:
+    for the first thing that an entity does, and for all that the root user does."""
+    incident: bool = False
+    """Whether the slice lies in a confirmed incident, of which nothing is learned."""
     probability: float | None = None
     surprise: float | None = None
     """S, for scorers of contrast."""

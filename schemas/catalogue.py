@@ -127,6 +127,24 @@ CATALOGUE: Final = (
         "detector",
     ),
     Metric(
+        "cells_kept_out",
+        "counter",
+        "cells",
+        "Actions that were not learned since they lie in a confirmed incident (--incidents).",
+        "Nothing. None although you named one: the entity or the times in the file do not fit.",
+        ("cells|*|kept_out",),
+        "detector",
+    ),
+    Metric(
+        "entities_new",
+        "counter",
+        "entities",
+        "Users or cities that did something for the first time at all (`contrast`).",
+        "Turn on the rules first-activity-of-a-user and first-activity-from-a-city to be told.",
+        ("cells|*|new_entities",),
+        "detector",
+    ),
+    Metric(
         "candidates",
         "counter",
         "cells",
@@ -272,7 +290,8 @@ CATALOGUE: Final = (
         "seconds",
         "gauge",
         "seconds",
-        "How long the run took; in run.json only.",
+        "How long the steps took, also those that an earlier call of the command did; of an "
+        "incremental run the last call. In run.json only.",
         "Nothing.",
     ),
     Metric(

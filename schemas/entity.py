@@ -10,6 +10,9 @@ import msgspec
 ORGANISATION: Final = "organisation"
 """The scope that all accounts share."""
 
+ROOT: Final = "root"
+"""The name of an account's root user as an entity."""
+
 Entity = tuple[str, ...]
 """The values of a detector's partition fields, in their order."""
 

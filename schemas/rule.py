@@ -32,8 +32,10 @@ from schemas.event import FIELDS
 
 __all__ = ["Detector", "Rule", "RuleError", "Threat", "Where", "detectors", "distinct"]
 
-FUNCTIONS: Final = ("rare",)
-"""What a detector may look for."""
+RARE: Final = "rare"
+FIRST_ACTIVITY: Final = "first_activity"
+FUNCTIONS: Final = (RARE, FIRST_ACTIVITY)
+"""What a detector may look for: what is rare for an entity, or entities that are new."""
 SCORERS: Final = ("contrast", "window", "elastic")
 """How it may be judged."""
 SCOPES: Final = ("organisation", "account")
@@ -76,7 +78,17 @@ class Detector:
         if detector.by_field in detector.partition_fields:
             fault = f"{detector.by_field!r} is a partition field too: nothing could be rare"
             raise where.at("by_field").error(fault)
+        if detector.function == FIRST_ACTIVITY and detector.scorer != "contrast":
+            fault = f"{detector.scorer!r} cannot judge {FIRST_ACTIVITY}; leave it at 'contrast'"
+            raise where.at("scorer").error(fault)
         return detector
+
+    @property
+    def counted(self) -> Detector:
+        """The detector whose histories this one goes by: for first activity, the one that is alike
+        and looks for what is rare.
+        """
+        return replace(self, function=RARE)
 
     @property
     def scope_field(self) -> str | None:
@@ -154,6 +166,8 @@ class Rule:
     description: str = field(metadata=allows(PROSE))
     detector: Detector = field(metadata=allows(Nested(Detector.parse)))
     version: int = field(default=1, metadata=allows(Number(1, 1_000_000, step=1)))
+    enabled: bool = field(default=True, metadata=allows(YesNo()))
+    """Whether it runs unless somebody says otherwise."""
     threshold: float = field(default=75.0, metadata=allows(Number(0, 100)))
     """The least score of an alert."""
     cases_per_day: float = field(default=3.0, metadata=allows(Number(0.01, 10_000)))
@@ -212,17 +226,23 @@ def distinct(parsed: Iterable[tuple[Rule, Where]]) -> list[Rule]:
 
 
 def detectors(rules: Iterable[Rule]) -> list[Detector]:
-    """Each detector once, in the order of the rules; of equal ones the first.
+    """What is counted: each detector once, in the order of the rules; of equal ones the first.
 
     Where cities are judged by `contrast`, users are too, though no rule may ask for it: what is
     new to a city is weighed by what is new to its users.
     """
-    found = list(dict.fromkeys(rule.detector for rule in rules))
+    asked = sorted((rule.detector for rule in rules), key=lambda each: each.function != RARE)
+    found = list(dict.fromkeys(each.counted for each in asked))
     for city in [each for each in found if each.scorer == "contrast" and not each.of_users]:
         if companion(city, found) is None:
             name, fields = f"users-of-{city.name}", user_fields(found)
             found.append(replace(city, name=name, partition_fields=fields))
     return found
+
+
+def first_of(key: str) -> str:
+    """The key of the detector of the first activity of another's entities."""
+    return FIRST_ACTIVITY + key.removeprefix(RARE)
 
 
 def user_fields(detectors: Iterable[Detector]) -> tuple[str, ...]:

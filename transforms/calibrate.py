@@ -71,6 +71,14 @@ def calibrate(days: Sequence[tuple[int, Sequence[float]]]) -> Calibration | None
     return Calibration(tuple(knots), len(working))
 
 
+def seldom(days: Sequence[Sequence[float]], span: int, surprise: float) -> float:
+    """r(S) where so little happens that there are no 4 working days: those at least this odd, and
+    this one, over the last `span` days. `days`: the highest S of each day that has any.
+    """
+    as_odd = sum(found >= surprise for highest in days for found in highest)
+    return (as_odd + 1) / span
+
+
 def _median(values: Sequence[float]) -> float:
     """The middle, or the mean of the middle two."""
     ordered, half = sorted(values), len(values) // 2

@@ -22,6 +22,13 @@ _PRIOR: Final = 2.0
 _SMOOTHING: Final = 50
 _COMPANY: Final = 3.0
 """Most that one habit speaks for the entity."""
+WEIGHTS: Final = {
+    "discount": _DISCOUNT,
+    "prior": _PRIOR,
+    "smoothing": _SMOOTHING,
+    "company": _COMPANY,
+}
+"""What S depends on: scores that are kept can be compared only with those by the same."""
 
 
 @dataclass
@@ -91,8 +98,7 @@ def judge(
         _where("place", cell.place, own.places, own.n_places, own.t_places, peers.places),
         _looks(own),
         _company(own, peers.actions),
-        _share("outcome", cell.failed, seen.failed, seen.all, "failed", "succeeded", "do"),
-        _share("kind", cell.write, seen.wrote, seen.all, "a write", "a read", "are"),
+        *_shares(cell, seen),
     ]
     if with_tool:
         tool = _where(
@@ -100,6 +106,23 @@ def judge(
         )
         factors.insert(3, tool)
     return math.fsum(sorted(factor.value for factor in factors)), factors
+
+
+def judge_first(
+    cell: Cell, action: str, peers: Peers, seen: Sightings
+) -> tuple[float, list[Factor]]:
+    """(S, its addends) of what an entity does whose own history is too short to ask: what of it
+    its peers would find odd.
+    """
+    factors = [_what(action, peers.actions), *_shares(cell, seen)]
+    return math.fsum(sorted(factor.value for factor in factors)), factors
+
+
+def _shares(cell: Cell, seen: Sightings) -> list[Factor]:
+    return [
+        _share("outcome", cell.failed, seen.failed, seen.all, "failed", "succeeded", "do"),
+        _share("kind", cell.write, seen.wrote, seen.all, "a write", "a read", "are"),
+    ]
 
 
 def _habit(own: Own) -> Factor:
@@ -110,16 +133,15 @@ def _habit(own: Own) -> Factor:
 
 def _what(action: str, actions: Popularity) -> Factor:
     value = -math.log(max(1, len(actions.fans)) * actions.share(action))
-    if value >= 0:
-        words = f"{math.exp(value):.1f} times rarer among peers than an average action"
-    else:
-        words = f"{math.exp(-value):.1f} times more common among peers than an average action"
+    much = f"{math.exp(abs(value)):.1f} times {'rarer' if value >= 0 else 'more common'}"
+    return Factor("what", value, f"{_peers(actions, action)} {much} than an average action")
+
+
+def _peers(actions: Popularity, action: str) -> str:
     fans = actions.fans.get(action, 0)
-    return Factor("what", value, f"{words} ({fans or 'none'} of them {_does(fans)} it)")
-
-
-def _does(number: int) -> str:
-    return "does" if number <= 1 else "do"
+    if not fans:  # the figure is the estimate's: nothing can be counted
+        return "no peer does it, which weighs as"
+    return "1 peer does it:" if fans == 1 else f"{fans:,} peers do it:"
 
 
 def _where(

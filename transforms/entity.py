@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Final
 
 from schemas.change import Change
-from schemas.entity import EntityKey, decode_key, entity_text
-from schemas.rule import Detector
+from schemas.entity import ROOT, EntityKey, decode_key, entity_text
+from schemas.incident import Incident
+from schemas.rule import USER, Detector
 from schemas.slice import Cell, merge
 from schemas.slices import Group, events_of, opened
 from schemas.state import ENTITY_STATE, EntityState, HeldSlice
@@ -34,6 +35,8 @@ class Entity:
     forget_after: int
     """Slices after which an entity of which nothing new was learned leaves."""
     history: History
+    incidents: Sequence[range] = ()
+    """Slices of confirmed incidents, of which nothing is learned."""
     pending: dict[int, Group] = field(default_factory=dict)
     """Slices that are known and not yet learned."""
     strays: dict[str, int] = field(default_factory=dict)
@@ -53,8 +56,30 @@ class Entity:
         return dict(zip(self.detector.partition_fields, self.key.entity, strict=True))
 
     @property
-    def _tells(self) -> bool:
+    def asks_peers(self) -> bool:
+        """Whether its peers give the score."""
         return isinstance(self.scorer, Contrast)
+
+    @property
+    def is_root(self) -> bool:
+        """Whether it is an account's root user."""
+        return self.fields.get(USER) == ROOT
+
+    def in_incident(self, slice_: int) -> bool:
+        """Whether a slice is judged, and not learned."""
+        return any(slice_ in slices for slices in self.incidents)
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether nothing at all is remembered of it."""
+        return self.history.since < 0 and not self.pending and not self.strays
+
+    def opening(self, first: Collection[int]) -> int | None:
+        """The first slice of an entity that was not known before; `first` are the slices of which
+        this firing is the first to know.
+        """
+        new = self.history.since < 0 and self.pending and self.pending.keys() <= set(first)
+        return min(self.pending) if new else None
 
     def merge(self, groups: list[Group], firing: int) -> tuple[dict[int, list[str]], set[int]]:
         """Put groups with what is pending: (the actions of each slice that were not there before,
@@ -82,7 +107,9 @@ class Entity:
         for slice_ in sorted([slice_ for slice_ in self.pending if slice_ <= firing - WINDOW]):
             group = self.pending.pop(slice_)
             self.counts["distinct_events"] += sum(map(events_of, group.cells.values()))
-            if self.scorer.settles:
+            if self.in_incident(slice_):
+                self.counts["kept_out"] += len(group.cells)
+            elif self.scorer.settles:
                 yield from self.learn(group)
             self.remember([a for a in group.cells if a not in self.history.actions.row], firing)
 
@@ -97,7 +124,7 @@ class Entity:
         for, the first time on a day.
         """
         learned = self.history.learn(group.slice, group.cells, *group.places_and_tools())
-        if self._tells and (learned.entered or learned.left):
+        if self.asks_peers and (learned.entered or learned.left):
             self.changes.append((group.slice, learned))
         refused = learned.refused
         if not refused:
@@ -128,7 +155,7 @@ class Entity:
             return
         idle_since = self.history.latest + self.forget_after
         if all(slice_ in first and slice_ > idle_since for slice_ in self.pending):
-            if self._tells:
+            if self.asks_peers:
                 all_of_it = {kind: sorted(self.history.table(kind).row) for kind in KINDS}
                 self.changes.append((self.history.latest, Learned(left=all_of_it)))
             self.history, self.strays, self.full_day = self.scorer.history(), {}, -1
@@ -168,12 +195,19 @@ class Entity:
         )
 
 
-def entity(key: bytes, detectors: Mapping[str, Detector], forget_after: int) -> Entity:
+def entity(
+    key: bytes,
+    detectors: Mapping[str, Detector],
+    forget_after: int,
+    incidents: Iterable[Incident] = (),
+) -> Entity:
     """An entity of which nothing is known."""
     name = decode_key(key)
     detector = detectors[name.detector]
     by = scorer(detector.scorer)
-    return Entity(name, detector, by, forget_after, by.history())
+    found = Entity(name, detector, by, forget_after, by.history())
+    found.incidents = [each.slices for each in incidents if each.concerns(found.fields)]
+    return found
 
 
 def restore(found: Entity, data: bytes) -> tuple[Entity, list[tuple[int, Group]], int]:

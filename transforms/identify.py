@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from schemas.entity import ROOT
 from schemas.event import Actor
 from transforms.values import account, mapping, text
 
@@ -93,7 +94,7 @@ def identify(identity: Mapping[str, Any], policy: str = "role", signed_in: str =
 
     user = name
     if kind == "Root":
-        user = "root"
+        user = ROOT
     elif is_service:
         user = ""
     elif policy == "principal":

@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from schemas.anomaly import Candidate, Factor, Own, Profile
+from schemas.anomaly import Basis, Candidate, Factor, Own, Profile
 from schemas.event import SLICE_MS
 from schemas.late import TooLate
 from schemas.slice import Cell, number_of
@@ -21,6 +21,8 @@ from transforms.rarity import score_of
 
 ONE_BY_ONE: Final = 20
 """Candidates of one entity in one slice that are told one by one."""
+FIRST_MOST: Final = 100
+"""Actions of a new entity's first slice among which its peers choose."""
 FLOOD: Final = "flood"
 """Stands for an action: those of a slice beyond these."""
 OVERFLOW: Final = "overflow"
@@ -36,6 +38,7 @@ class Finding:
     probability: float | None = None
     own: Own | None = None
     """For scorers that ask the peers, who give the score."""
+    basis: Basis = "history"
 
     @property
     def score(self) -> float | None:
@@ -65,7 +68,7 @@ def judge(state: Entity, slice_: int, actions: list[str], firing: int) -> list[C
     state.counts["judged"] += len(actions)
     seen = {action: state.history.actions.seen(action) for action in actions}
     refused: list[Candidate] = []
-    if not scorer.settles and firing == slice_:
+    if not scorer.settles and firing == slice_ and not state.in_incident(slice_):
         refused = [overflow(state, *over, firing) for over in state.learn(group)]
     rare = scorer.judge(state.history, actions)
     found = {action: Finding(*seen[action], rare[action]) for action in rare}
@@ -99,15 +102,35 @@ def _new(
 ) -> list[Candidate]:
     """The candidates of an entity whose history is long enough to speak of."""
     history = state.history
-    if history.actions.n < LEAST:
+    young = history.actions.n < LEAST
+    if young and not state.is_root:
         state.counts["too_young"] += len(new)
         return []
     state.counts["judged"] += len(new)
+    if young:
+        return _candidates(state, group, dict.fromkeys(new, Finding(basis="root")), firing)
     found = {
         action: Finding(own=own_of(history, action, opened(group.cells[action]), window))
         for action in new
     }
     return _candidates(state, group, found, firing)
+
+
+def first_activity(state: Entity, group: Group, firing: int) -> list[Candidate]:
+    """What an entity does first of all, for its peers to choose from: one a new entity.
+
+    `contrast` alone knows such entities; what others do first, they judge as all else.
+    """
+    if not state.asks_peers:
+        return []
+    state.counts["new_entities"] += 1
+    cells = {action: opened(cell) for action, cell in group.cells.items()}
+    earliest = sorted(cells, key=lambda action: (cells[action].first, action))[:FIRST_MOST]
+    found, profile = Finding(basis="first_activity"), state.history.profile()
+    return [
+        _candidate(state, profile, group.slice, firing, action, cells[action], found)
+        for action in sorted(earliest)
+    ]
 
 
 def _candidates(
@@ -148,7 +171,8 @@ def _flood(
     """
     words = f"{len(rest):,} more new or rare actions in the same quarter of an hour"
     cell = together(group, rest)
-    flood = _candidate(state, profile, group.slice, firing, FLOOD, cell, Finding())
+    basis: Basis = "root" if state.is_root and state.history.actions.n < LEAST else "history"
+    flood = _candidate(state, profile, group.slice, firing, FLOOD, cell, Finding(basis=basis))
     score = None if isinstance(state.scorer, Contrast) else group.highest
     return replace(flood, score=score, factors=[Factor("flood", float(len(rest)), words)])
 
@@ -181,6 +205,8 @@ def _candidate(
         slice=slice_,
         firing=firing,
         timing=timing(slice_, firing),
+        basis=found.basis,
+        incident=state.in_incident(slice_),
         probability=found.probability,
         score=found.score,
         factors=found.factors,

@@ -13,14 +13,14 @@ from msgspec.structs import replace
 from schemas.anomaly import ANOMALY, CANDIDATE, Candidate, anomaly
 from schemas.change import CHANGE, Change
 from schemas.counts import HELD, ROW, Row
-from schemas.rule import Detector, Rule, companion, detectors
+from schemas.rule import Detector, Rule, companion, detectors, first_of
 from schemas.state import SCOPE_STATE, ScopeState
 from transforms.calibrate import score_of_rate
 from transforms.firing import WHOLE, Course
 from transforms.fold import Fold
 from transforms.fold_by_key import FoldByKey
 from transforms.judge import FLOOD
-from transforms.scope import Scope, Verdict, today_of
+from transforms.scope import Scope, Verdict
 from transforms.scope_state import restore, verdict_states, watched_states
 
 Item = Candidate | Change
@@ -45,8 +45,10 @@ class WeighFold:
 
     def __init__(self, rules: tuple[Rule, ...]) -> None:
         self._detectors: dict[str, Detector] = {each.key: each for each in detectors(rules)}
+        self._names = {key: each.name for key, each in self._detectors.items()}
         self._rules: dict[str, list[Rule]] = {}
         for rule in rules:
+            self._names[rule.detector.key] = rule.detector.name
             self._rules.setdefault(rule.detector.key, []).append(rule)
         every = self._detectors.values()
         self._companions = {
@@ -85,9 +87,11 @@ class WeighFold:
             state.counts[f"weighed|{self._detectors[candidate.detector].name}"] += 1
         asking = [found for found in candidates if found.own is not None]
         state.scope.apply(item for item in items if isinstance(item, Change))
+        single = [found for found in candidates if not self._is_flood(found)]
         told = self._verdicts(state, asking)
-        for candidate in candidates:
-            if candidate.own is None and not self._is_flood(candidate):
+        told += state.scope.judge_young(each for each in single if each.basis != "history")
+        for candidate in single:
+            if candidate.own is None and candidate.basis == "history":
                 yield from self._anomalies(state, candidate)
         for candidate, verdict in told:
             yield from self._anomalies(state, candidate, verdict)
@@ -126,16 +130,16 @@ class WeighFold:
     def _anomalies(
         self, state: ScopeFold, candidate: Candidate, verdict: Verdict | None = None
     ) -> Iterator[tuple[str, Any]]:
-        calibration = None
+        rate, detector = None, candidate.detector
         if verdict is not None:
             surprise, factors = verdict
             candidate = replace(candidate, surprise=surprise, factors=factors)
-            watched = state.scope.of(candidate.detector)
-            calibration = watched.calibration(today_of(candidate.slice))
-        for rule in self._rules.get(candidate.detector, ()):
+            rate = state.scope.rate(candidate, surprise)
+        if candidate.basis == "first_activity":
+            detector = first_of(detector)
+        for rule in self._rules.get(detector, ()):
             found = anomaly(candidate, rule.uuid)
-            if calibration is not None and verdict is not None:
-                rate = calibration.rate(verdict.surprise)
+            if rate is not None:
                 score = round(score_of_rate(rate, rule.cases_per_day), 4)
                 found = replace(found, rate=rate, score=score)
             data = ANOMALY.encode(found)
@@ -173,9 +177,8 @@ class WeighFold:
         """What was counted of the scope, and how its detectors are calibrated."""
         counts = dict(state.counts)
         for key, watched in state.scope.watched.items():
-            detector = self._detectors.get(key)
-            if detector is not None:
-                at = f"{HELD}scopes|{state.name}|{detector.name}"
+            if key in self._names:
+                at = f"{HELD}scopes|{state.name}|{self._names[key]}"
                 today = max(watched.days, default=0)
                 calibration = watched.calibration(today)
                 counts[f"{at}|days"] = calibration.days if calibration else 0

@@ -12,8 +12,9 @@ from typing import Final, NamedTuple
 from schemas.anomaly import Candidate, Factor
 from schemas.change import Change
 from schemas.entity import entity_text
-from transforms.calibrate import DAYS, HIGHEST, Calibration, calibrate
-from transforms.contrast import Peers, Sightings, judge
+from schemas.rule import first_of
+from transforms.calibrate import DAYS, HIGHEST, Calibration, calibrate, seldom
+from transforms.contrast import Peers, Sightings, judge, judge_first
 from transforms.firing import WINDOW
 from transforms.history import DAY
 
@@ -63,7 +64,9 @@ class Watched:
     days: dict[int, Day] = field(default_factory=dict)
     since: int = -1
     """The first firing that was calibrated."""
-    _calibrated: tuple[int, Calibration | None] = (-1, None)
+    _sightings: dict[int, Sightings] = field(default_factory=dict)
+    _calibrations: dict[int, Calibration | None] = field(default_factory=dict)
+    """By day, what the closed days before it come to: nothing is booked on them any more."""
 
     def enter(self, change: Change) -> None:
         """Take note of what entered an entity's history."""
@@ -86,24 +89,31 @@ class Watched:
                 del self.days[day]
             elif day < today:
                 self.days[day].close()
+        for memo in (self._sightings, self._calibrations):
+            for day in [day for day in memo if day < today - 1]:  # what is late asks for yesterday
+                del memo[day]
 
     def sightings(self, today: int) -> Sightings:
         """First sightings of the closed days before `today`."""
-        days = [self.days[day] for day in range(today - SIGHTING_DAYS, today) if day in self.days]
-        return Sightings(
-            sum(day.sightings for day in days),
-            sum(day.failed for day in days),
-            sum(day.wrote for day in days),
-        )
+        if today not in self._sightings:
+            days = self._before(today, SIGHTING_DAYS)
+            self._sightings[today] = Sightings(
+                sum(day.sightings for day in days),
+                sum(day.failed for day in days),
+                sum(day.wrote for day in days),
+            )
+        return self._sightings[today]
 
     def calibration(self, today: int) -> Calibration | None:
         """The calibration by the closed days before `today`."""
-        known, found = self._calibrated
-        if known != today:
-            days = [self.days[day] for day in range(today - DAYS, today) if day in self.days]
-            found = calibrate([day.told for day in days])
-            self._calibrated = (today, found)
-        return found
+        if today not in self._calibrations:
+            told = [day.told for day in self._before(today, DAYS)]
+            self._calibrations[today] = calibrate(told)
+        return self._calibrations[today]
+
+    def _before(self, today: int, number: int) -> list[Day]:
+        """Of so many days before `today` those on which there was something."""
+        return [self.days[day] for day in range(today - number, today) if day in self.days]
 
     def _day(self, candidate: Candidate) -> Day:
         return self.days.setdefault(candidate.slice // DAY, Day())
@@ -127,6 +137,21 @@ def who_of(candidate: Candidate) -> str:
     return entity_text(tuple(candidate.entity.values()))
 
 
+def _is_booked(candidate: Candidate) -> bool:
+    return candidate.timing != "too_late" and not candidate.incident
+
+
+def calibrated_as(candidate: Candidate) -> str:
+    """The detector by whose days a candidate is scored: what has no history to ask has its own."""
+    key = candidate.detector
+    return key if candidate.basis == "history" else first_of(key)
+
+
+def _doer(candidate: Candidate) -> tuple[str, int, str]:
+    """The key of what was said of a candidate's entity in its slice."""
+    return calibrated_as(candidate), candidate.slice, who_of(candidate)
+
+
 def today_of(slice_: int) -> int:
     """The first day that is not closed when a slice is judged."""
     return (slice_ - WINDOW) // DAY
@@ -142,11 +167,14 @@ class Scope:
     """City detector → the detector of the users whose verdicts it carries."""
     watched: dict[str, Watched] = field(default_factory=dict)
     verdicts: dict[tuple[str, int, str], dict[str, Verdict]] = field(default_factory=dict)
-    """(detector, slice, action) → entity → verdict, of the last two hours."""
+    """(detector, slice, entity) → action → verdict, of the last two hours."""
 
     def of(self, detector: str) -> Watched:
         """What is remembered of a detector."""
-        return self.watched.setdefault(detector, Watched())
+        watched = self.watched.get(detector)
+        if watched is None:
+            watched = self.watched[detector] = Watched()
+        return watched
 
     def apply(self, changes: Iterable[Change]) -> None:
         """Take note of the settlements of a firing: first of what entered, so that nothing depends
@@ -166,9 +194,24 @@ class Scope:
         return told
 
     def _tell(self, candidate: Candidate, verdict: Verdict) -> tuple[Candidate, Verdict]:
-        key = (candidate.detector, candidate.slice, candidate.action)
-        self.verdicts.setdefault(key, {})[who_of(candidate)] = verdict
+        self.verdicts.setdefault(_doer(candidate), {})[candidate.action] = verdict
         return candidate, verdict
+
+    def judge_young(self, candidates: Iterable[Candidate]) -> list[tuple[Candidate, Verdict]]:
+        """Verdicts of candidates that have no history to ask: of each that the root user does; of
+        an entity's first activity, of what its peers find oddest (tie: the smallest name).
+        """
+        told: dict[tuple[str, int, str, str], tuple[Candidate, Verdict]] = {}
+        for found in sorted(candidates, key=lambda each: each.action):
+            watched = self.of(found.detector)
+            seen = watched.sightings(today_of(found.slice))
+            verdict = Verdict(*judge_first(found.cell, found.action, watched.peers, seen))
+            action = found.action if found.basis == "root" else ""
+            key = (found.detector, found.slice, who_of(found), action)
+            best = told.get(key)
+            if best is None or verdict.surprise > best[1].surprise:
+                told[key] = (found, verdict)
+        return [self._tell(*each) if each[0].basis == "root" else each for each in told.values()]
 
     def judge_cities(self, candidates: Iterable[Candidate]) -> list[tuple[Candidate, Verdict]]:
         """Verdicts of candidates of a city detector: of its most surprising user who is a
@@ -178,24 +221,22 @@ class Scope:
         told = []
         for candidate in candidates:
             users_of = self.companions.get(candidate.detector, "")
-            found = self.verdicts.get((users_of, candidate.slice, candidate.action), {})
             users = [user for user in candidate.cell.users if user]
-            met = [user for user in users if user in found]
+            met = {}
+            for user in users:
+                said = self.verdicts.get((users_of, candidate.slice, user), {})
+                if candidate.action in said:
+                    met[user] = said[candidate.action]
             if met:
-                user = min(met, key=lambda name: (-found[name].surprise, name))
-                told.append(self._tell(candidate, found[user]))
+                user = min(met, key=lambda name: (-met[name].surprise, name))
+                told.append(self._tell(candidate, met[user]))
             elif not users:
                 told.append(self._tell(candidate, self._own(candidate)))
         return told
 
     def highest(self, candidate: Candidate) -> Verdict | None:
         """The highest S that was told of a candidate's entity in its slice, now or before."""
-        who = who_of(candidate)
-        told = [
-            entities[who]
-            for (detector, slice_, _), entities in self.verdicts.items()
-            if (detector, slice_) == (candidate.detector, candidate.slice) and who in entities
-        ]
+        told = self.verdicts.get(_doer(candidate), {}).values()
         return max(told, key=lambda verdict: (verdict.surprise, repr(verdict)), default=None)
 
     def _own(self, candidate: Candidate) -> Verdict:
@@ -211,15 +252,30 @@ class Scope:
     def book(
         self, candidates: Iterable[Candidate], told: Iterable[tuple[Candidate, Verdict]]
     ) -> None:
-        """Count candidates and keep verdicts, when all of a firing are judged; what came too late
-        is never booked.
+        """Count candidates and keep verdicts, when all of a firing are judged; what came too late,
+        and what lies in an incident, is never booked.
         """
-        for candidate in candidates:
-            if candidate.timing != "too_late":
-                self.of(candidate.detector).book_sighting(candidate)
+        for candidate in filter(_is_booked, candidates):
+            self.of(candidate.detector).book_sighting(candidate)
         for candidate, verdict in told:
-            if candidate.timing != "too_late":
-                self.of(candidate.detector).book(candidate, verdict.surprise)
+            if _is_booked(candidate):
+                self.of(calibrated_as(candidate)).book(candidate, verdict.surprise)
+
+    def rate(self, candidate: Candidate, surprise: float) -> float | None:
+        """Entities of an ordinary day at least this odd; None before calibration.
+
+        New entities may be too seldom to be calibrated by themselves where the others are.
+        """
+        today, key = today_of(candidate.slice), calibrated_as(candidate)
+        watched, usual = self.of(key), self.of(candidate.detector)
+        calibration = watched.calibration(today)
+        if calibration is not None:
+            return calibration.rate(surprise)
+        if key == candidate.detector or usual.calibration(today) is None:
+            return None
+        days = range(today - min(DAYS, today - min(usual.days)), today)
+        highest = [watched.days[day].told[1] for day in days if day in watched.days]
+        return seldom(highest, len(days), surprise)
 
     def forget(self, firing: int) -> None:
         """Let go of verdicts that no later firing asks for."""

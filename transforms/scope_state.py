@@ -34,8 +34,8 @@ def verdict_states(scope: Scope) -> list[VerdictState]:
     """The verdicts of the last two hours."""
     return [
         VerdictState(detector, slice_, action, entity, verdict.surprise, verdict.factors)
-        for (detector, slice_, action), entities in sorted(scope.verdicts.items())
-        for entity, verdict in sorted(entities.items())
+        for (detector, slice_, entity), actions in sorted(scope.verdicts.items())
+        for action, verdict in sorted(actions.items())
     ]
 
 
@@ -48,8 +48,8 @@ def restore(scope: Scope, watched: dict[str, WatchedState], verdicts: list[Verdi
         days = {day.day: _day(day) for day in state.days}
         scope.watched[detector] = Watched(peers, days, state.since)
     for one in verdicts:
-        entities = scope.verdicts.setdefault((one.detector, one.slice, one.action), {})
-        entities[one.entity] = Verdict(one.surprise, one.factors)
+        actions = scope.verdicts.setdefault((one.detector, one.slice, one.entity), {})
+        actions[one.action] = Verdict(one.surprise, one.factors)
 
 
 def _popularity_state(table: Popularity) -> PopularityState:

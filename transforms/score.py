@@ -11,6 +11,7 @@ import apache_beam as beam
 from schemas.anomaly import CANDIDATE
 from schemas.change import CHANGE
 from schemas.counts import HELD, LATEST, ROW, Row
+from schemas.incident import Incident
 from schemas.late import TOO_LATE
 from schemas.rule import Detector
 from schemas.slices import Group, unpack
@@ -20,7 +21,7 @@ from transforms.firing import WHOLE, Course, timing
 from transforms.fold import Fold
 from transforms.fold_by_key import FoldByKey
 from transforms.history import DAY
-from transforms.judge import judge, judge_strays, overflow, stray
+from transforms.judge import first_activity, judge, judge_strays, overflow, stray
 
 FORGET_AFTER: Final = 180 * DAY
 """Slices after which an entity of which nothing new was learned is forgotten: 180 days."""
@@ -29,13 +30,19 @@ FORGET_AFTER: Final = 180 * DAY
 class ScoreFold:
     """The fold of ScoreRarity: (entity, groups that became known, firing) → candidates."""
 
-    def __init__(self, detectors: tuple[Detector, ...], forget_after: int = FORGET_AFTER) -> None:
+    def __init__(
+        self,
+        detectors: tuple[Detector, ...],
+        forget_after: int = FORGET_AFTER,
+        incidents: tuple[Incident, ...] = (),
+    ) -> None:
         self._detectors = {detector.key: detector for detector in detectors}
         self._forget_after = forget_after
+        self._incidents = incidents
 
     def begin(self, key: bytes) -> Entity:
         """An entity of which nothing is known."""
-        return entity(key, self._detectors, self._forget_after)
+        return entity(key, self._detectors, self._forget_after, self._incidents)
 
     def holds(self, data: bytes) -> bool:
         """Whether an element is an EntityState."""
@@ -58,6 +65,11 @@ class ScoreFold:
         full = list(state.settle(firing))
         state.forget(firing, first)
         found = [overflow(state, *refused, firing) for refused in full]
+        opening = state.opening(first)
+        if opening is not None:
+            found += first_activity(state, state.pending[opening], firing)
+        elif strays and state.is_unknown:
+            found += first_activity(state, strays[0], firing)
         for slice_, actions in sorted(known.items()):
             found += judge(state, slice_, actions, firing)
         for group in strays:
@@ -130,13 +142,15 @@ class ScoreRarity(beam.PTransform):  # type: ignore[misc]
     detectors: tuple[Detector, ...]
     course: Course = WHOLE
     forget_after: int = FORGET_AFTER
+    incidents: tuple[Incident, ...] = ()
+    """Confirmed ones, of whose slices nothing is learned."""
 
     def expand(self, slices: Any) -> Any:
         """See the class."""
-        detectors, forget_after = self.detectors, self.forget_after
+        detectors, forget_after, incidents = self.detectors, self.forget_after, self.incidents
 
         def make() -> Fold[Entity, Group]:
-            return ScoreFold(detectors, forget_after)
+            return ScoreFold(detectors, forget_after, incidents)
 
         tags = ("candidates", "late", "counts")
         return slices | FoldByKey("score", make, tags, 0, 2, self.course)

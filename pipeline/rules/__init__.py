@@ -17,7 +17,7 @@ import yaml
 
 from pipeline.plain_yaml import TAG, compose, line_of, problem_of, refusal
 from schemas.document import OneOf, Step
-from schemas.rule import SCORERS, Rule, RuleError, Where, distinct
+from schemas.rule import FIRST_ACTIVITY, SCORERS, Rule, RuleError, Where, distinct
 
 FILE_LIMIT: Final = 256_000
 """Most bytes of a rule file."""
@@ -38,9 +38,28 @@ def load_rules(paths: Sequence[Path] | None = None) -> list[Rule]:
     return rules
 
 
+def chosen(rules: Sequence[Rule], enable: Sequence[str], disable: Sequence[str]) -> list[Rule]:
+    """Those that are on, or `enable` names, less those that `disable` names. Raises RuleError."""
+    ids = [rule.id for rule in rules]
+    for flag, names in (("--enable", enable), ("--disable", disable)):
+        for name in names:
+            OneOf("the id of a rule", ids).read(name, Where(flag))
+    on = [rule for rule in rules if rule.enabled or rule.id in enable]
+    kept = [rule for rule in on if rule.id not in disable]
+    if not kept:
+        raise Where("--disable" if disable else "--rules").error("no rule is left that is on")
+    return kept
+
+
 def with_scorer(rules: Sequence[Rule], name: str) -> list[Rule]:
-    """The same rules, all judged by one scorer. Raises RuleError for an unknown one."""
+    """The same rules, all judged by one scorer. Raises RuleError for an unknown one, and for a rule
+    that it cannot judge.
+    """
     scorer = OneOf("a scorer", SCORERS).read(name, Where("--scorer"))
+    for rule in rules:
+        if rule.detector.function == FIRST_ACTIVITY and scorer != "contrast":
+            fault = f"{scorer!r} cannot judge {rule.id}, which looks for new entities"
+            raise Where("--scorer").error(f"{fault}; leave it out with --disable {rule.id}")
     return [replace(rule, detector=replace(rule.detector, scorer=scorer)) for rule in rules]
 
 

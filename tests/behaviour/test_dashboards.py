@@ -12,7 +12,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from town import Town
 
 from pipeline.job import Job
-from pipeline.rules import load_rules, with_scorer
+from pipeline.rules import chosen, load_rules, with_scorer
 from pipeline.runners import prepare
 from pipeline.sources import find_objects, lists
 from schemas.catalogue import CATALOGUE
@@ -23,7 +23,7 @@ from transforms.objects import Extent, ReadObjects
 def test_counters_are_those_of_the_account(town: Town, tmp_path: Path) -> None:
     extent = Extent(None, None, 4_000_000_000_000)
     names = find_objects([str(town.logs)], extent, tmp_path / "none").names
-    rules = tuple(with_scorer(load_rules(), "window"))
+    rules = tuple(with_scorer(chosen(load_rules(), (), ()), "window"))
     job = Job(ReadObjects("role", str(town.cities), extent), rules, tmp_path / "out")
     pipeline = beam.Pipeline(options=prepare(PipelineOptions([])))
     job.build(pipeline, list(lists(names)))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.rules import load_rules, parse_rule, with_scorer
+from pipeline.rules import chosen, load_rules, parse_rule, with_scorer
 from schemas.event import FIELDS
 from schemas.rule import (
     SCORERS,
@@ -20,6 +20,7 @@ from schemas.rule import (
     Threat,
     Where,
     detectors,
+    first_of,
 )
 from transforms import rarity
 from transforms.scorers import scorer
@@ -40,6 +41,7 @@ RULE: dict[str, Any] = {
 FULL: dict[str, Any] = RULE | {
     "detector": DETECTOR | {"scorer": "elastic", "scope": "account", "with_tool": True},
     "version": 3,
+    "enabled": False,
     "threshold": 50.5,
     "cases_per_day": 0.5,
     "max_alerts": 10,
@@ -73,10 +75,11 @@ def keys(cls: Any) -> set[str]:
 
 @pytest.fixture(scope="module")
 def built_in() -> list[Rule]:
-    return load_rules()
+    """Those that are on."""
+    return chosen(load_rules(), (), ())
 
 
-def test_the_two_rules_of_the_order_are_built_in(built_in: list[Rule]) -> None:
+def test_the_two_rules_of_the_order_are_built_in_and_on(built_in: list[Rule]) -> None:
     user, city = built_in
     assert (user.id, city.id) == (
         "unusual-aws-command-for-a-user",
@@ -101,7 +104,8 @@ def test_built_in_rules_are_as_ordered_and_complete(built_in: list[Rule], index:
     assert rule.detector.with_tool is False
     assert (rule.threshold, rule.cases_per_day, rule.max_alerts) == (75.0, 3.0, 100)
     assert (rule.interval_minutes, rule.lookback_minutes) == (15, 120)
-    assert (rule.severity, rule.risk_score, rule.version) == ("low", 21, 2)
+    assert (rule.severity, rule.risk_score) == ("low", 21)
+    assert (rule.version, rule.enabled) == (3 - index, True)
     assert all(reference.startswith("https://") for reference in rule.references)
     assert len(rule.guide) > 1000
     assert rule.description
@@ -110,6 +114,36 @@ def test_built_in_rules_are_as_ordered_and_complete(built_in: list[Rule], index:
     assert rule.references
     assert rule.tags
     assert "--geoip_database" in rule.setup or index == 0
+
+
+def test_the_rules_of_what_is_new_are_there_and_off(built_in: list[Rule]) -> None:
+    ids = ["first-activity-from-a-city", "first-activity-of-a-user"]
+    every = load_rules()
+    assert [rule.id for rule in every if not rule.enabled] == ids
+    assert {rule.id for rule in chosen(every, ids[1:], ())} - {rule.id for rule in built_in} == {
+        "first-activity-of-a-user"
+    }
+    cities, users = (rule.detector for rule in every if not rule.enabled)
+    user, city = (rule.detector for rule in built_in)
+    assert (users.counted, cities.counted) == (user, city)
+    assert (users.key, cities.key) == (first_of(user.key), first_of(city.key))
+    assert detectors(every) == detectors(built_in), "they go by the histories that are there"
+
+
+def test_rules_are_turned_on_and_off_by_id() -> None:
+    every = load_rules()
+    kept = chosen(every, (), ["unusual-city-for-an-aws-command"])
+    assert [rule.id for rule in kept] == ["unusual-aws-command-for-a-user"]
+    with pytest.raises(RuleError, match=r"^--enable: 'first-activity' is not the id of a rule"):
+        chosen(every, ["first-activity"], ())
+    with pytest.raises(RuleError, match=r"^--disable: no rule is left that is on$"):
+        chosen(every, (), [rule.id for rule in every])
+
+
+def test_new_entities_can_be_judged_by_contrast_alone() -> None:
+    every = load_rules()
+    with pytest.raises(RuleError, match="--disable first-activity-from-a-city"):
+        with_scorer(every, "window")
 
 
 def test_every_built_in_file_names_every_key() -> None:
