@@ -35,8 +35,8 @@ SIZES: Final = {
     "medium": Simulation(accounts=6, people=80, machines=90, events=200_000),
     "large": Simulation(accounts=9, people=200, machines=160, events=450_000),
 }
-OBJECT: Final = 60
-"""Records an object: larger than life, since opening objects is most of the cost."""
+OBJECT: Final = 20
+"""Records an object: as many as a lane can fill without waiting longer than AWS does."""
 WATCHED: Final = (14, 15, 16, 17, 18, 21, 22, 23, 24, 25)
 """Working days, from 0, over whose attack-free life alerts are counted."""
 IDLE: Final = (19, 20)
@@ -101,9 +101,10 @@ class Bench:
         return told
 
     def attacked(self, overlay: Overlay) -> list[Anomaly]:
-        """Judge an overlay's day up to its end."""
+        """Judge an overlay's day, or days, up to its end."""
         last = max(call.time for laid in overlay.laid for call in laid.attack.calls)
-        logs = [*self._logs_of(overlay.day), str(overlay.logs)]
+        days = range(overlay.day, int(last - self.spec.epoch) // DAY + 1)
+        logs = [*self._logs_of(*days), str(overlay.logs)]
         return self._run(logs, *self._from(overlay.day), "--until", _iso(last + 900))
 
     def _run(self, logs: Iterable[str], *flags: str) -> list[Anomaly]:

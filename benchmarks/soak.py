@@ -188,7 +188,7 @@ def closed(output: Path) -> int:
 
 
 def _no_leftovers(output: Path, goes_on: bool) -> None:
-    unwanted = {".lock", ".probe", "next", "done"} | (set() if goes_on else {".work", "snapshot"})
+    unwanted = {".lock", ".closed", "next", "done"} | (set() if goes_on else {".work", "snapshot"})
     for path in output.rglob("*"):
         if path.name in unwanted or path.name.endswith(".unfinished"):
             raise Differs(f"left behind: {path}")

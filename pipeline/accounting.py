@@ -96,7 +96,7 @@ def _accounting(
     }
     return {
         "objects": {**objects, "skipped": listing["skipped"]},
-        "passed_over": listing.get("passed_over", {}),
+        "skipped": listing.get("names_skipped", {}),
         "records": records,
         "detectors": detectors,
         "cells": {

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b, sha256
@@ -20,14 +21,16 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from pipeline import snapshot
 from pipeline.accounting import run_document
 from pipeline.errors import UsageError
-from pipeline.files import read_json, write_json, write_whole
+from pipeline.files import read_json, read_records, write_json, write_whole
+from pipeline.fit import fingerprints
 from pipeline.job import Job
 from pipeline.ledger import RUN, SEEN, SNAPSHOT, Entry, Ledger
 from pipeline.options import RunSettings
 from pipeline.progress import Progress
 from pipeline.runners import is_embedded
 from pipeline.seen import Seen, day_of
-from pipeline.sinks import ACCOUNT, STATE
+from pipeline.sinks import ACCOUNT, FOLDERS, STATE
+from pipeline.snapshot import Manifest
 from pipeline.sources import Listing, lists
 from pipeline.steps import Step
 from schemas.counts import HELD
@@ -36,10 +39,11 @@ from schemas.rule import Rule
 from schemas.text import written
 from transforms.firing import Course, time_of
 from transforms.history import DAY
-from transforms.objects import Extent, ReadObjects
+from transforms.objects import DEAD_LETTER, UNREAD, Extent, ReadObjects
 
+_BEGIN: Final = "begin"
 _NAMES: Final = 100
-"""Most names of a kind that run.json tells of what was passed over."""
+"""Most names of a kind that run.json tells of what was skipped."""
 
 
 @dataclass
@@ -57,19 +61,27 @@ class Chain:
     """What was there before the first of the steps."""
     seen: Seen | None = None
     """The memory of an incremental run."""
+    begin: Manifest | None = None
+    """The snapshot that the first of all steps begins with."""
 
     def run(self, journal: Path) -> None:
         """Do what is left to do. A step that fails leaves what the steps before it left."""
         left = [step for step in self.steps if step.name not in self.entry.steps]
-        began, read = time.monotonic(), list[str]()
+        began = time.monotonic() - self._spent()
         with Progress(journal, sum(len(step.names) for step in left)) as progress:
             for number, step in enumerate(left, start=1):
                 if len(left) > 1:
                     progress.label = f"step {step.name}, {number} of {len(left)}: "
-                read += step.names
                 with self.ledger.step() as folder:
                     self._execute(step, folder, journal)
-                    self._conclude(step, folder, read, time.monotonic() - began, step is left[-1])
+                    self._conclude(step, folder, time.monotonic() - began, step is left[-1])
+
+    def _spent(self) -> float:
+        """Seconds that the steps took that an earlier call of the command did."""
+        path = self.ledger.output / RUN
+        if not self.entry.steps or self.settings.incremental or not path.exists():
+            return 0.0
+        return float(read_json(path)["metrics"]["seconds"])
 
     def _execute(self, step: Step, folder: Path, journal: Path) -> None:
         settings, embedded = self.settings, is_embedded(self.options)
@@ -89,12 +101,13 @@ class Chain:
             output=folder,
             course=Course(self.entry.horizon, step.until, self._keeps(step)),
             forget_after=settings.forget_after * DAY,
-            snapshot=self._state_before(),
+            snapshot=self._state_before(folder),
             spread=self.options.view_as(DirectOptions).direct_num_workers != 1 or not embedded,
         )
         pipeline = beam.Pipeline(options=self.options)
         job.build(pipeline, list(lists(step.names)))
         pipeline.run().wait_until_finish()
+        shutil.rmtree(folder / _BEGIN, ignore_errors=True)
 
     @cached_property
     def _database(self) -> str | None:
@@ -108,14 +121,16 @@ class Chain:
         last = step is self.steps[-1]
         return not last or self.settings.incremental or self.settings.snapshot_out is not None
 
-    def _state_before(self) -> Path | None:
+    def _state_before(self, folder: Path) -> Path | None:
+        """The state that a step begins with; that of another run is first taken into its folder."""
         if self.entry.steps:
             return self.ledger.output / SNAPSHOT
-        return self.settings.snapshot_in
+        if self.begin is None or self.settings.snapshot_in is None:
+            return None
+        snapshot.take(self.settings.snapshot_in, self.begin, folder / _BEGIN)
+        return folder / _BEGIN
 
-    def _conclude(
-        self, step: Step, folder: Path, read: Sequence[str], elapsed: float, last: bool
-    ) -> None:
+    def _conclude(self, step: Step, folder: Path, elapsed: float, last: bool) -> None:
         """Make what a step wrote a part of the run."""
         account = _account(folder / ACCOUNT)
         digest = digest_of_step(step)
@@ -132,7 +147,9 @@ class Chain:
         document = run_document(header, entry.counts, entry.firings, self.rules)
         write_json(folder / RUN, document)
         if self.seen is not None:
-            self.seen.note(read, self.listing.names, day_of(self.entry.now))
+            assert entry.horizon is not None
+            today = day_of(time_of(entry.horizon))
+            self.seen.note(step.names, failed(folder, step.names), self.listing.names, today)
             write_whole(folder / SEEN, [self.seen.encode()])
         self.ledger.commit(entry)
         self.entry = entry
@@ -156,16 +173,12 @@ class Chain:
             "listing": {
                 "listed": entry.listed,
                 "skipped": {reason: len(names) for reason, names in skipped},
-                "passed_over": {
+                "names_skipped": {
                     reason: [written(name) for name in sorted(names)[:_NAMES]]
                     for reason, names in skipped
                 },
             },
-            "configuration": {
-                **self.settings.document(),
-                "geoip_sha256": self._database,
-                "rules_applied": [_told(rule) for rule in self.rules],
-            },
+            "configuration": configuration(self.settings, self.rules, self._database),
             "versions": {
                 "raretrail": version("raretrail"),
                 "apache-beam": beam.__version__,
@@ -177,6 +190,13 @@ class Chain:
 def _account(path: Path) -> Any:
     """What a graph counted; one that had nothing to do wrote nothing."""
     return read_json(path) if path.exists() else {"counts": {}, "firings": []}
+
+
+def failed(folder: Path, names: Sequence[str]) -> set[str]:
+    """The objects among `names` that could not be read to their end, by a step's dead letters."""
+    letters = read_records(folder / FOLDERS["deadletter"], DEAD_LETTER)
+    origins = {each.origin for each in letters if each.reason.startswith(UNREAD)}
+    return {name for name in names if written(name) in origins} if origins else set()
 
 
 def _told(rule: Rule) -> dict[str, Any]:
@@ -192,6 +212,18 @@ def _told(rule: Rule) -> dict[str, Any]:
     }
 
 
+def configuration(
+    settings: RunSettings, rules: Sequence[Rule], database: str | None
+) -> dict[str, Any]:
+    """What run.json says that was asked for; `database` is the checksum of the city database."""
+    return {
+        **settings.document(),
+        "geoip_sha256": database,
+        "incidents_sha256": checksum(settings.incidents),
+        "rules_applied": [_told(rule) for rule in rules],
+    }
+
+
 def checksum(path: Path | None) -> str | None:
     """SHA-256 of a file, in hex."""
     return sha256(path.read_bytes()).hexdigest() if path else None
@@ -203,12 +235,10 @@ def detectors_of(settings: RunSettings, rules: Sequence[Rule]) -> dict[str, dict
     if settings.geoip_database:
         with maxminddb.open_database(settings.geoip_database) as database:
             kind = database.metadata().database_type
-    return snapshot.fingerprints(rules, settings.identity, kind)
+    return fingerprints(rules, settings.identity, kind, settings.forget_after)
 
 
-def command_of(
-    settings: RunSettings, rules: Sequence[Rule], incidents: Sequence[Incident]
-) -> dict[str, Any]:
+def command_of(settings: RunSettings, rules: Sequence[Rule]) -> dict[str, Any]:
     """What must be the same for a run to go on where another stopped."""
     told = settings.document()
     same = ("inputs", "identity", "from", "until", "step", "incremental", "as_live", "snapshot_in")
@@ -218,18 +248,8 @@ def command_of(
         "forget_after": told["forget_after"],
         "geoip_sha256": checksum(settings.geoip_database),
         "rules": {rule.uuid: digest_of([repr(rule)]) for rule in rules},
-        "incidents": digest_of([repr(each) for each in incidents]),
+        "incidents_sha256": checksum(settings.incidents),
     }
-
-
-def check_same(entry: Entry, command: Mapping[str, Any]) -> None:
-    """Make sure that the same command goes on. Raises UsageError that names what differs."""
-    for key in command:
-        if entry.command.get(key) != command[key]:
-            raise UsageError(
-                f"--output: it holds an unfinished run of another command, whose {key} is "
-                f"{entry.command.get(key)!r}, not {command[key]!r}; repeat it or name a new folder"
-            )
 
 
 def check_unchanged(entry: Entry, steps: Sequence[Step]) -> None:

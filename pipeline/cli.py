@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Final
 
-from pipeline.errors import UsageError, nearest, underscored
+from pipeline.errors import Parser, UsageError, nearest, underscored
 
 _USAGE: Final = """\
 usage: raretrail COMMAND …
@@ -20,11 +19,11 @@ usage: raretrail COMMAND …
   simulate DIR              write a small organisation with labelled attacks
   version                   print the version
 
-`raretrail COMMAND --help` tells more."""
+`raretrail COMMAND --help` tells more, the exit statuses too."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; its exit status: 0 well, 1 failed, 2 could not begin, 130 interrupted."""
+    """Run one command; its exit status, as its help tells it."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_USAGE)
@@ -33,7 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = _COMMANDS.get(name)
     try:
         if command is None:
-            raise UsageError(f"command {name}: no such command{nearest(name, _COMMANDS)}")
+            near = nearest(name, _COMMANDS) or "; see raretrail --help"
+            raise UsageError(f"command {name}: no such command{near}")
         return command(rest)
     except UsageError as error:
         print(f"raretrail: {error}", file=sys.stderr)
@@ -73,7 +73,7 @@ def _state(argv: list[str]) -> int:
 def _simulate(argv: list[str]) -> int:
     from pipeline.simulate import command  # noqa: PLC0415
 
-    parser = argparse.ArgumentParser(prog="raretrail simulate", allow_abbrev=False)
+    parser = Parser(prog="raretrail simulate", allow_abbrev=False)
     command.add_arguments(parser)
     return command.run(parser.parse_args([underscored(token) for token in argv]))
 

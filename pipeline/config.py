@@ -9,7 +9,7 @@ from typing import Final
 
 import yaml
 
-from pipeline.errors import UsageError, nearest, underscored
+from pipeline.errors import UsageError, either, nearest, underscored
 from pipeline.plain_yaml import TAG, compose, line_of, problem_of, refusal
 
 INPUTS: Final = "inputs"
@@ -65,9 +65,10 @@ def _option_tokens(
     if isinstance(value, list) and not repeated:
         raise UsageError(f"--config {path}: {key}: takes one value, not a list")
     texts = _texts(path, key, value)
-    if not repeated and action.choices and texts[0] not in map(str, action.choices):
-        known = ", ".join(map(str, action.choices))
-        raise UsageError(f"--config {path}: {key}: {texts[0]}: must be one of {known}")
+    known = list(map(str, action.choices or ()))
+    if not repeated and known and texts[0] not in known:
+        fault = f"{texts[0]}: no such value{nearest(texts[0], known)}; choose {either(known)}"
+        raise UsageError(f"--config {path}: {key}: {fault}")
     return [f"{flag}={text}" for text in texts]
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from typing import NoReturn
+from typing import Any, Final, NoReturn
 
 from schemas.text import one_line
+
+_MISSING: Final = "the following arguments are required: "
+_KINDS: Final = {str(int): "not a whole number", str(float): "not a number"}
 
 
 class UsageError(ValueError):
@@ -18,11 +21,56 @@ class UsageError(ValueError):
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose refusals are UsageErrors."""
+    """A parser whose refusals are UsageErrors: `--flag value: what is wrong; the fix`."""
 
     def error(self, message: str) -> NoReturn:
         """See the class."""
-        raise UsageError(message)
+        if message.startswith(_MISSING):
+            raise UsageError(f"{message.removeprefix(_MISSING)}: not given; {self._see()}")
+        told = message.removeprefix("argument ")
+        told = told.replace("expected one argument", "a value is missing")
+        raise UsageError(f"{told}; {self._see()}")
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As its base; see the class."""
+        found, rest = self.parse_known_args(args, namespace)
+        self.refuse(rest)
+        return found
+
+    def refuse(self, rest: Sequence[str]) -> None:
+        """Refuse what is left of a command line, if anything is."""
+        for token in rest:
+            name = token.partition("=")[0]
+            if not token.startswith("-"):
+                raise UsageError(f"{token}: one argument too many; {self._see()}")
+            flags = (flag for action in self._actions for flag in action.option_strings)
+            raise UsageError(f"{name}: no such option{nearest(name, flags) or f'; {self._see()}'}")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is None or value in action.choices:
+            return
+        known = [str(choice) for choice in action.choices]
+        near = nearest(str(value), known)
+        raise UsageError(f"{_name(action)} {value}: no such value{near}; choose {either(known)}")
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        try:
+            return super()._get_value(action, arg_string)
+        except argparse.ArgumentError as error:
+            told = _KINDS.get(str(action.type), error.message)
+            raise UsageError(f"{_name(action)} {arg_string}: {told}; {self._see()}") from None
+
+    def _see(self) -> str:
+        return f"see {self.prog} --help"
+
+
+def _name(action: argparse.Action) -> str:
+    return action.option_strings[0] if action.option_strings else str(action.metavar)
+
+
+def either(names: Sequence[str]) -> str:
+    """ "a, b or c"."""
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

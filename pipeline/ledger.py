@@ -3,9 +3,11 @@
     OUT/.work/next/    what a step is writing; removed if it does not come to its end
     OUT/.work/done/    a step that is done (the rename is the commit), until it is published
     OUT/.work/ledger.json    what the steps so far amount to
+    OUT/.closed/       .work of a run that is finished (the rename is the end), until it is removed
 
 Publishing a step may begin again at any point: alerts are written behind those of the steps
-before, files are moved, the state is replaced, the ledger comes last.
+before, files are moved, the state is replaced, the ledger comes last. Nothing is taken away before
+what stands in its place is on the disk.
 """
 
 from __future__ import annotations
@@ -21,12 +23,14 @@ import msgspec
 
 from pipeline import snapshot
 from pipeline.errors import UsageError
-from pipeline.files import read_json, write_json
+from pipeline.files import make_folder, move_whole, read_json, sync, sync_tree, write_json
 from pipeline.sinks import ALERTS, FOLDERS
 from schemas.counts import follow
+from transforms.objects import EARLIEST
 
 FORMAT: Final = 0
 WORK: Final = ".work"
+CLOSED: Final = ".closed"
 SNAPSHOT: Final = "snapshot"
 SEEN: Final = "seen.avro"
 RUN: Final = "run.json"
@@ -51,6 +55,9 @@ class Entry(msgspec.Struct, forbid_unknown_fields=True):
     """Number of steps that are done."""
     horizon: int | None = None
     """The last firing that was done."""
+    newest: int = EARLIEST
+    """The last delivery that an incremental run has seen, in milliseconds; before any the first
+    that there can be."""
     alerts_bytes: int = 0
     """Length of alerts.ndjson."""
     listed: int = 0
@@ -84,6 +91,7 @@ class Ledger:
         self._work = output / WORK
         self._next, self._done = self._work / "next", self._work / "done"
         self.entry: Entry | None = None
+        """What is committed; None before the first step is."""
         if (self._done / _LEDGER).exists():
             self._publish()
         shutil.rmtree(self._next, ignore_errors=True)
@@ -98,6 +106,16 @@ class Ledger:
                 raise UsageError(
                     f"--output {output}: its {path.name} is damaged ({error})"
                 ) from None
+            self._check_alerts(self.entry.alerts_bytes)
+
+    def _check_alerts(self, wanted: int) -> None:
+        alerts = self.output / ALERTS
+        size = alerts.stat().st_size if alerts.exists() else 0
+        if size < wanted:
+            raise UsageError(
+                f"--output {self.output}: its {ALERTS} has {size:,} of the {wanted:,} bytes that "
+                "were written; put it back (copy it, rather than move it away) or name a new folder"
+            )
 
     @property
     def seen(self) -> Path:
@@ -108,7 +126,7 @@ class Ledger:
     def step(self) -> Iterator[Path]:
         """A folder for a step to write in, which leaves nothing if it fails."""
         shutil.rmtree(self._next, ignore_errors=True)
-        self._next.mkdir(parents=True)
+        make_folder(self._next)
         try:
             yield self._next
         except BaseException:
@@ -122,10 +140,11 @@ class Ledger:
         alerts.touch()  # a step without any writes none
         entry.alerts_bytes = before + alerts.stat().st_size
         write_json(self._next / _LEDGER, msgspec.to_builtins(entry))
-        _sync(self._next)
+        sync_tree(self._next)
         self._next.rename(self._done)
-        self._publish()
+        sync(self._work)
         self.entry = entry
+        self._publish()
 
     def _publish(self) -> None:
         done, output = self._done, self.output
@@ -138,26 +157,31 @@ class Ledger:
             os.fsync(file.fileno())
         name = list(entry.steps)[-1]
         for folder in FOLDERS.values():
-            (output / folder).mkdir(exist_ok=True)
+            make_folder(output / folder)
             for path in sorted((done / folder).glob("*.avro")):
                 path.replace(output / folder / f"{name}-{path.name}")
+            sync(output / folder)
         if (done / SNAPSHOT).exists():
             snapshot.publish(done / SNAPSHOT, output / SNAPSHOT)
         for source, target in ((SEEN, self.seen), (RUN, output / RUN)):
             if (done / source).exists():
-                (done / source).replace(target)
-        (done / _LEDGER).replace(self._work / _LEDGER)
-        shutil.rmtree(done)
+                move_whole(done / source, target)
+        move_whole(done / _LEDGER, self._work / _LEDGER)
+        shutil.rmtree(done, ignore_errors=True)
 
     def close(self) -> None:
         """Leave the results only: nothing will go on here."""
         shutil.rmtree(self.output / SNAPSHOT, ignore_errors=True)
-        shutil.rmtree(self._work, ignore_errors=True)
+        self._work.rename(self.output / CLOSED)
+        sync(self.output)
+        sweep(self.output)
 
 
-def _sync(folder: Path) -> None:
-    """Bring all files of a folder to the disk before it is committed."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
+def goes_on(output: Path) -> bool:
+    """Whether OUT holds a run that another can go on with: a step of it is committed."""
+    return any((output / WORK / place / _LEDGER).exists() for place in ("", "done"))
+
+
+def sweep(output: Path) -> None:
+    """Remove what a run that is finished had no time to remove."""
+    shutil.rmtree(output / CLOSED, ignore_errors=True)

@@ -30,19 +30,30 @@ class Lock:
             self._file = self._path.open("a+", encoding="utf-8")
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 self._file.seek(0)
                 holder = self._file.read().strip() or "another run"
                 self._file.close()
                 raise UsageError(f"{self._what}: in use by {holder}; wait for it") from None
+            except OSError:  # a file system that has no locks
+                self._file.close()
+                raise
             if self._is_ours():
                 break
             self._file.close()  # its holder removed it meanwhile
+        try:
+            self._tell()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def _tell(self) -> None:
+        """Write who holds it."""
         self._file.truncate(0)
         started = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         self._file.write(f"process {os.getpid()} on {socket.gethostname()} since {started}\n")
         self._file.flush()
-        return self
 
     def _is_ours(self) -> bool:
         try:

@@ -1,4 +1,4 @@
-"""The options of a run: ours and every one of Beam's, from the command line and from YAML."""
+"""A run as it is asked for: its options from the command line and from YAML, checked."""
 
 from __future__ import annotations
 
@@ -13,97 +13,14 @@ from typing import Any, Final
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline.config import config_tokens
-from pipeline.errors import Parser, UsageError, nearest, underscored
+from pipeline.errors import Parser, UsageError, underscored
+from pipeline.flags import RUN, WATCH, Command, RunOptions, parser_of
 from pipeline.sources import STDIN
-from schemas.rule import SCORERS
 from schemas.text import written
 from schemas.words import iso
-from transforms.identify import POLICIES
 
 _SECRET: Final = re.compile(r"secret|token|password|credential|key|connection_string|oauth")
 _HIDDEN: Final = "(hidden)"
-
-
-class RunOptions(PipelineOptions):  # type: ignore[misc]
-    """raretrail's own options; their names are an API."""
-
-    @classmethod
-    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
-        add = parser.add_argument
-        add("--output", metavar="OUT", help="folder for the results; new or empty")
-        add("--geoip_database", metavar="MMDB", help="city database in MaxMind's format")
-        add(
-            "--rules",
-            action="append",
-            metavar="FILE",
-            help="rule file or folder of them, instead of ours; may be repeated",
-        )
-        for switch, what in (("enable", "apply a rule that is off"), ("disable", "leave one out")):
-            add(
-                f"--{switch}",
-                action="append",
-                metavar="RULE",
-                help=f"{what}, by its id; may be repeated",
-            )
-        add(
-            "--incidents",
-            metavar="YAML",
-            help="file of confirmed incidents (entity, from, until): what it names is judged, and "
-            "neither learned nor counted as usual",
-        )
-        add(
-            "--scorer",
-            choices=SCORERS,
-            help="judge all rules by this scorer: contrast (that of our rules), window or elastic",
-        )
-        add(
-            "--identity",
-            choices=POLICIES,
-            default=POLICIES[0],
-            help="who a user is: the role (default), its session, the principal id or issuer ARN",
-        )
-        add(
-            "--from",
-            dest="from_time",
-            metavar="TIME",
-            help="first event time, UTC, as 2026-03-02; what is earlier is not learned either",
-        )
-        add(
-            "--until",
-            dest="until_time",
-            metavar="TIME",
-            help="event time to stop before; with "
-            "--snapshot_out what is later waits in the snapshot",
-        )
-        add(
-            "--step",
-            metavar="DAYS",
-            help="judge this many folder dates at a time, as 1d (the default above 7 days of "
-            "input), or none: memory is bounded by the step, and a run that was stopped goes on",
-        )
-        add(
-            "--incremental",
-            action="store_true",
-            help="read what is new since the last run in OUT, judge up to 15 minutes ago, and end",
-        )
-        add(
-            "--as_live",
-            action="store_true",
-            help="let events become known when their objects were delivered, as a live run does",
-        )
-        add("--snapshot_in", metavar="DIR", help="begin with the state that a run left there")
-        add(
-            "--snapshot_out",
-            metavar="DIR",
-            help="leave the state there; needs --until, up to which firings are done",
-        )
-        add(
-            "--forget_after",
-            metavar="DAYS",
-            default="180d",
-            help="forget users and cities of which nothing was learned for so long (180d)",
-        )
-        add("--config", metavar="YAML", help="file that holds any of these options")
 
 
 @dataclass(frozen=True)
@@ -165,19 +82,31 @@ class RunSettings:
         }
 
 
-def parse_run(argv: Sequence[str], prog: str = "raretrail run") -> RunSettings:
-    """The settings that a command line asks for. Raises UsageError of one line."""
-    parser = _parser(prog)
+def parse_run(argv: Sequence[str]) -> RunSettings:
+    """The settings that a command line of `run` asks for. Raises UsageError of one line."""
+    return _parse(argv, RUN)
+
+
+def parse_watch(argv: Sequence[str]) -> RunSettings:
+    """The settings of each round that a command line of `watch` asks for, in the same way."""
+    return _parse(argv, WATCH)
+
+
+def _parse(argv: Sequence[str], command: Command) -> RunSettings:
+    parser = parser_of(command)
     tokens = [underscored(token) for token in argv]
     options, rest = parser.parse_known_intermixed_args(tokens)
     if options.config:
-        given, _ = _parser(prog, default=argparse.SUPPRESS).parse_known_intermixed_args(tokens)
+        only = parser_of(command, default=argparse.SUPPRESS)
+        given, _ = only.parse_known_intermixed_args(tokens)
         known = {name for name, value in vars(given).items() if value != []}
         tokens = [*config_tokens(Path(options.config), parser, known), *tokens]
         options, rest = parser.parse_known_intermixed_args(tokens)
-    for token in rest:
-        name = token.partition("=")[0]
-        raise UsageError(f"option {name}: no such option{nearest(name, _flags(parser))}")
+    parser.refuse(rest)
+    for flag, why in command.lacks.items():
+        if any(token.partition("=")[0] == flag for token in tokens):
+            raise UsageError(f"{flag}: {why}")
+    options.incremental |= command is WATCH
     if not options.inputs:
         raise UsageError("INPUT: none given; name files, folders or globs of CloudTrail logs")
     if options.output and written(options.output) != options.output:
@@ -216,17 +145,16 @@ def _check_together(options: argparse.Namespace) -> None:
         raise UsageError("--snapshot_out: needs --until TIME, up to which the state is to be")
     if not options.incremental:
         return
-    for flag, value in (
-        ("--from", options.from_time),
-        ("--snapshot_out", options.snapshot_out),
-        ("--until", options.until_time),
-        ("--as_live", options.as_live),
+    for flag, value, fix in (
+        ("--from", options.from_time, "leave it out, or begin with --snapshot_in"),
+        ("--snapshot_out", options.snapshot_out, "its state is in OUT/snapshot"),
+        ("--until", options.until_time, "leave it out"),
+        ("--as_live", options.as_live, "leave it out"),
     ):
         if value:
-            kept = "; its state is in OUT/snapshot" if flag == "--snapshot_out" else ""
-            raise UsageError(f"{flag}: not together with --incremental{kept}")
+            raise UsageError(f"{flag}: not together with --incremental; {fix}")
     if STDIN in options.inputs:
-        raise UsageError("input -: not together with --incremental; name files or folders")
+        raise UsageError("INPUT -: cannot be looked at again later; name files or folders")
 
 
 def _step(text: str | None) -> int | None:
@@ -238,38 +166,9 @@ def _step(text: str | None) -> int | None:
 def _days(flag: str, text: str, other: str = "") -> int:
     found = re.fullmatch(r"(\d{1,5})d", str(text))
     if found is None or int(found[1]) < 1:
-        raise UsageError(f"{flag} {text}: not a number of days; write it as 1d{other}")
+        near = f"{text}d" if re.fullmatch(r"[1-9]\d{0,4}", str(text)) else "1d"
+        raise UsageError(f"{flag} {text}: not a number of days; write it as {near}{other}")
     return int(found[1])
-
-
-def _parser(prog: str, default: str | None = None) -> Parser:
-    """A parser of all options. Beam's are accepted, not listed.
-
-    With argparse.SUPPRESS for a default, only what was given is found.
-    """
-    parser = Parser(
-        prog=prog,
-        allow_abbrev=False,
-        description="Find unusual API calls in CloudTrail logs.",
-        epilog="Every option of Apache Beam is accepted too, such as --direct_num_workers 2. "
-        "Hyphens in names are as good as underscores.",
-    )
-    parser.add_argument("inputs", nargs="*", metavar="INPUT", help="file, folder, glob, or -")
-    RunOptions._add_argparse_args(parser)
-    ours = {action.dest for action in parser._actions}
-    for kind in PipelineOptions.__subclasses__():
-        if kind is not RunOptions and kind.__module__.startswith("apache_beam"):
-            kind._add_argparse_args(parser)
-    for action in parser._actions:
-        if action.dest not in ours:
-            action.help = argparse.SUPPRESS
-        if default is not None and action.dest != "inputs":
-            action.default = default
-    return parser
-
-
-def _flags(parser: argparse.ArgumentParser) -> list[str]:
-    return [flag for action in parser._actions for flag in action.option_strings]
 
 
 def _time(flag: str, text: str | None) -> int | None:

@@ -10,23 +10,27 @@ from typing import Final
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipeline import snapshot
-from pipeline.chain import Chain, check_same, check_unchanged, command_of, detectors_of
+from pipeline.chain import Chain, check_unchanged, command_of, detectors_of
 from pipeline.errors import UsageError
+from pipeline.fit import check_fits
 from pipeline.index import spans
 from pipeline.ledger import SNAPSHOT, Entry, Ledger
 from pipeline.options import RunSettings
-from pipeline.seen import Seen, day_of, too_old
+from pipeline.places import replaced
+from pipeline.same import check_same
+from pipeline.seen import TRIES, Seen, day_of, too_old
+from pipeline.snapshot import Manifest, open_snapshot, publish
 from pipeline.sources import Listing
-from pipeline.steps import DAY_MS, LONG_DAYS, Step, cut, date_of, days_of, whole
+from pipeline.steps import DAY_MS, LONG_DAYS, Step, cut, date_of, days_of, horizon_at, whole
 from schemas.incident import Incident
 from schemas.rule import Rule
 from schemas.text import one_line
 from schemas.words import iso
-from transforms.firing import DELIVERY_DELAY_MS, WINDOW, last_firing, time_of
-from transforms.objects import Extent
+from transforms.firing import WINDOW, last_firing, time_of
+from transforms.objects import Extent, arrival_of
 
 _READ: Final = "objects that an earlier run has read"
+_GIVEN_UP: Final = f"objects that could not be read {TRIES} times; touch them to try again"
 _OLD: Final = "date folders older than 90 days, which an incremental run does not look at again"
 
 
@@ -40,30 +44,33 @@ def plan(
 ) -> tuple[Chain, list[str]]:
     """The run as a chain of steps, from where it stands; what there is to say of it."""
     ledger = Ledger(settings.output)
-    command, entry = command_of(settings, rules, incidents), ledger.entry
-    if entry is not None and settings.incremental:
-        check_same(entry, {"incremental": True})
-    if entry is not None and entry.finished:  # it was stopped when all was done
-        check_same(entry, command)
-        return Chain(settings, options, rules, incidents, listing, [], ledger, entry), []
-    seen = Seen(ledger.seen) if settings.incremental else None
-    notices: list[str] = []
-    if entry is not None and seen is not None:
+    command, entry = command_of(settings, rules), ledger.entry
+    if entry is not None:
+        asked = {"incremental": True} if settings.incremental else command
+        check_same(settings.output, entry.command, asked)
+        if entry.finished:  # it was stopped when all was done
+            return Chain(settings, options, rules, incidents, listing, [], ledger, entry), []
+    begin, told = _begin(settings, rules, entry)
+    notices = [*replaced(settings), *told]
+    if entry is None:
+        entry = Entry(command=command, started=_iso(now), now=now)
+        if begin is not None:
+            entry.horizon, entry.carried_in = begin.firing, dict(begin.held)
+    notices += _too_late(incidents, entry)
+    seen = None
+    if settings.incremental:
         entry.now, entry.started = now, _iso(now)
-    entry, told = _begun(settings, rules, entry, command, now)
-    notices += [*told, *_too_late(incidents, entry)]
-    if seen is not None:
-        steps = _incremental(settings, listing, seen, entry, now)
+        seen = Seen(ledger.seen)
+        steps = _incremental(settings, listing, seen, entry)
     else:
         steps, told = _steps(settings, listing, entry)
         notices += told
         if entry.steps:
-            check_same(entry, command)
             check_unchanged(entry, steps)
             left = len(steps) - len(entry.steps)
             notices.append(f"Going on: {len(entry.steps)} steps are done, {left} are left.")
     steps = [_not_before(step, entry.horizon) for step in steps]
-    chain = Chain(settings, options, rules, incidents, listing, steps, ledger, entry, seen)
+    chain = Chain(settings, options, rules, incidents, listing, steps, ledger, entry, seen, begin)
     return chain, notices
 
 
@@ -91,44 +98,29 @@ def finish(ledger: Ledger, entry: Entry) -> None:
     """Put the state where it was asked for, and leave the results only."""
     wanted = entry.command["snapshot_out"]
     if wanted is not None and (ledger.output / SNAPSHOT).exists():
-        snapshot.publish(ledger.output / SNAPSHOT, Path(wanted))
+        publish(ledger.output / SNAPSHOT, Path(wanted))
     ledger.close()
 
 
-def _begun(
-    settings: RunSettings,
-    rules: tuple[Rule, ...],
-    entry: Entry | None,
-    command: dict[str, object],
-    now: int,
-) -> tuple[Entry, list[str]]:
-    """(what a run begins with, what to say of it): nothing, a snapshot, or what it left itself."""
-    if entry is not None and not settings.incremental:
-        return entry, []
+def _begin(
+    settings: RunSettings, rules: tuple[Rule, ...], entry: Entry | None
+) -> tuple[Manifest | None, list[str]]:
+    """(the state that a run begins with, what to say of it): none, a snapshot's, or its own."""
     folder, flag = settings.snapshot_in, "--snapshot_in"
     if entry is not None:
         folder, flag = settings.output / SNAPSHOT, "--output"
     if folder is None:
-        return Entry(command=command, started=_iso(now), now=now), []
-    manifest = snapshot.open_snapshot(folder, flag)
+        return None, []
+    manifest = open_snapshot(folder, flag)
     uuids = {rule.uuid for rule in rules}
-    told = snapshot.check_fits(manifest, detectors_of(settings, rules), uuids, f"{flag} {folder}")
-    if entry is not None:
-        return entry, list(told)
-    horizon = manifest.firing
-    if settings.until is not None and last_firing(settings.until) <= horizon:
+    told = check_fits(manifest, detectors_of(settings, rules), uuids, f"{flag} {folder}")
+    past = settings.until is not None and last_firing(settings.until) <= manifest.firing
+    if past and entry is None:
         raise UsageError(
             f"--until: not after the snapshot, whose horizon is {manifest.horizon}; "
             "there is nothing to judge"
         )
-    begun = Entry(
-        command=command,
-        started=_iso(now),
-        now=now,
-        horizon=horizon,
-        carried_in=dict(manifest.held),
-    )
-    return begun, list(told)
+    return manifest, list(told)
 
 
 def _steps(settings: RunSettings, listing: Listing, entry: Entry) -> tuple[list[Step], list[str]]:
@@ -161,9 +153,7 @@ def _days(settings: RunSettings, names: Sequence[str]) -> int:
     return 1 if known is not None and known > LONG_DAYS else 0
 
 
-def _incremental(
-    settings: RunSettings, listing: Listing, seen: Seen, entry: Entry, now: int
-) -> list[Step]:
+def _incremental(settings: RunSettings, listing: Listing, seen: Seen, entry: Entry) -> list[Step]:
     """What is new, up to the last firing for which everything should have been delivered."""
     if entry.horizon is not None:
         today = day_of(time_of(entry.horizon))  # not the clock's: a run may have been stopped early
@@ -173,11 +163,12 @@ def _incremental(
             listing.skip(_OLD, name)
     new = seen.news(listing.names)
     for name in set(listing.names).difference(new):
-        listing.skip(_READ, name)
-    horizon = last_firing(now - DELIVERY_DELAY_MS)
-    horizon = horizon if entry.horizon is None else max(horizon, entry.horizon)
+        listing.skip(_GIVEN_UP if seen.gave_up(name) else _READ, name)
+    entry.newest = max([entry.newest, *map(arrival_of, new)])
+    horizon = horizon_at(entry.now, entry.newest, entry.horizon if new else None)
     days = _days(settings, new)
-    stamp = datetime.fromtimestamp(now / 1000, UTC).strftime("%Y%m%dT%H%M%S")
+    stamp = datetime.fromtimestamp(entry.now / 1000, UTC).strftime("%Y%m%dT%H%M%S")
+    stamp = f"{stamp}-{entry.done}"  # clocks may stand still, or be set back
     steps = cut(new, days, horizon) if days and days_of(new) else [whole(new, horizon)]
     return [Step(f"{stamp}-{step.name}", step.names, step.until) for step in steps]
 

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import heapq
 import os
 import re
 import shutil
 import sys
-import textwrap
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, TypeVar
-
-import msgspec
+from typing import Any, Final
 
 from pipeline.files import read_json, read_records
-from schemas.anomaly import ANOMALY, Anomaly
-from schemas.words import printable, sentence
+from pipeline.highest import SHOWN, highest_alerts, highest_below
+from pipeline.ledger import RUN
+from pipeline.sinks import ALERTS
+from schemas.words import minute, printable
 from transforms.calibrate import WORKING_DAYS
 from transforms.objects import DEAD_LETTER
 
-T = TypeVar("T")
-
-_SHOWN: Final = 10
+NOTHING_JUDGED: Final = 3
+"""Exit status of a run that read something in which there was nothing to judge."""
 _REASONS: Final = 5
-_WIDTH: Final = 96
 _SCOPES: Final = 3
 _TIMINGS: Final = {
     "late": ", late: judged when they came, and learned",
@@ -35,11 +31,38 @@ _TIMINGS: Final = {
 
 
 def print_report(output: Path) -> int:
-    """Print the report of a finished run; exit status 1 if its accounting does not close."""
-    run = read_json(output / "run.json")
+    """Print the report of a finished run; its exit status, as `status_of` has it."""
+    run = read_json(output / RUN)
     for line in report(run, output):
         print(line)
-    return 0 if run["accounting"]["closes"] else 1
+    return status_of(run)
+
+
+def status_of(run: Mapping[str, Any]) -> int:
+    """1 if the accounting does not close, 3 if nothing was judged of what was read, else 0."""
+    if not run["accounting"]["closes"]:
+        return 1
+    return NOTHING_JUDGED if next(nothing_judged(run), None) else 0
+
+
+def nothing_judged(run: Mapping[str, Any]) -> Iterator[str]:
+    """A line that says why nothing was judged of what was read; none if something was, or if
+    nothing was read: a live run may wait for its first object.
+    """
+    accounting = run["accounting"]
+    if accounting["objects"]["read"] and not accounting["records"]["events"]:
+        yield "NOTHING WAS JUDGED: no record of these objects is an event of CloudTrail in range."
+    elif accounting["records"]["events"] and not any(
+        detector["counted"] for detector in accounting["detectors"].values()
+    ):
+        yield "NOTHING WAS JUDGED: no event has the fields that the rules count by."
+
+
+def unclosed_lines(run: Mapping[str, Any]) -> Iterator[str]:
+    """What to say if the accounting does not close."""
+    if not run["accounting"]["closes"]:
+        yield "THE ACCOUNTING DOES NOT CLOSE; please report this:"
+        yield from (f"  {gap}" for gap in run["accounting"]["gaps"])
 
 
 def report(run: Mapping[str, Any], output: Path) -> Iterator[str]:
@@ -55,9 +78,12 @@ def _account(run: Mapping[str, Any], output: Path) -> Iterator[str]:
     accounting, metrics = run["accounting"], run["metrics"]
     objects, records = accounting["objects"], accounting["records"]
     unreadable = f", {objects['unreadable']:,} of them unreadable" if objects["unreadable"] else ""
+    asked = run["configuration"]
+    if asked["incremental"] or asked["snapshot_out"]:
+        yield f"Judged up to {minute(metrics['horizon'])}"
     yield f"Read in {metrics['seconds']:.0f} s"
     yield _line(objects["read"], "object", unreadable)
-    yield from (_line(n, "", f"passed over: {reason}") for reason, n in objects["skipped"].items())
+    yield from (_line(n, "", f"skipped: {reason}") for reason, n in objects["skipped"].items())
     yield _line(records["read"], "record", ", of which")
     yield _line(records["events"], "  event", " to judge")
     yield _line(records["unreadable"], "", "  unreadable: see the dead letters")
@@ -74,11 +100,8 @@ def _account(run: Mapping[str, Any], output: Path) -> Iterator[str]:
         yield from _detector(detector, accounting, metrics["entities"])
     if accounting["closes"]:
         yield "Every record is accounted for."
-    else:
-        yield "THE ACCOUNTING DOES NOT CLOSE; please report this:"
-        yield from (f"  {gap}" for gap in accounting["gaps"])
-    if not records["events"]:
-        yield "NOTHING WAS JUDGED: no record of these objects is an event of CloudTrail in range."
+    yield from unclosed_lines(run)
+    yield from nothing_judged(run)
 
 
 def _reasons(folder: Path) -> Iterator[str]:
@@ -136,27 +159,24 @@ def _alerts(run: Mapping[str, Any], output: Path) -> Iterator[str]:
         cut = f"; cut by the cap and expired: {rule['expired']:,}" if rule["expired"] else ""
         wait = f"; waiting for the next firing: {rule['waiting']:,}" if rule["waiting"] else ""
         yield _line(rule["alerts"], "", f"{printable(names[name])}{held}{cut}{wait}")
-    yield from _calibrated(run, names)
-    highest = _highest(output / "alerts.ndjson")
+    yield from calibrated(run)
+    highest = highest_alerts(output / ALERTS)
     if highest:
         yield ""
         yield "The highest"
-        for number, (alert, others) in enumerate(highest, start=1):
-            yield from _entry(number, alert.ours.score, alert.rule, alert.reason, others)
+        yield from (line for lines, _ in highest for line in lines)
     if run["accounting"]["records"]["events"] and not any(metrics["anomalies"].values()):
         yield "  Nothing is rare yet: a call can be once there are others in its history."
-    below = _below_threshold(run, output, _SHOWN - len(highest)) if len(highest) < _SHOWN else []
+    below = highest_below(run, output, len(highest)) if len(highest) < SHOWN else []
     if below:
-        named = {rule["uuid"]: rule["name"] for rule in run["configuration"]["rules_applied"]}
         yield ""
         yield "The highest below the threshold, which are no alerts"
-        for number, (found, others) in enumerate(below, start=len(highest) + 1):
-            score, name = found.score or 0.0, named[found.rule_id]
-            yield from _entry(number, score, name, sentence(found), others)
+        yield from (line for lines, _ in below for line in lines)
 
 
-def _calibrated(run: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[str]:
+def calibrated(run: Mapping[str, Any]) -> Iterator[str]:
     """Since when there are scores, and what they promise."""
+    names = {rule["id"]: rule["name"] for rule in run["configuration"]["rules_applied"]}
     for rule, scopes in run["calibration"].items():
         without = [scope for scope, told in scopes.items() if told["since"] is None]
         with_scores = [(scope, told) for scope, told in scopes.items() if told["since"]]
@@ -174,94 +194,6 @@ def _calibrated(run: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[st
             )
 
 
-def _entry(number: int, score: float, rule: str, words: str, others: int = 0) -> Iterator[str]:
-    more = f" (and {others:,} more of the same quarter-hour)" if others else ""
-    margin = " " * 12
-    yield from textwrap.wrap(
-        words + more,
-        width=_WIDTH,
-        initial_indent=f" {number:>2}. {score:>5.1f}  ",
-        subsequent_indent=margin,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    yield f"{margin}[{printable(rule)}]"
-
-
-def _grouped(
-    found: Iterable[T], key: Callable[[T], Any], order: Callable[[T], Any], number: int
-) -> list[tuple[T, int]]:
-    """The first by `order` of each group, with the number of others that it stands for."""
-    groups: dict[Any, tuple[T, int]] = {}
-    for one in found:
-        same = key(one)
-        best, others = groups.get(same, (one, -1))
-        groups[same] = (min(best, one, key=order), others + 1)
-    return heapq.nsmallest(number, groups.values(), key=lambda pair: order(pair[0]))
-
-
-class _Ours(msgspec.Struct):
-    score: float
-    firing: str
-    rank: int
-    probability: float | None
-    entity: dict[str, str]
-    users: list[str]
-
-
-class _Alert(msgspec.Struct):
-    """What the report needs of an alert: documents with their records would fill the memory."""
-
-    time: str = msgspec.field(name="@timestamp")
-    uuid: str = msgspec.field(name="kibana.alert.rule.uuid")
-    rule: str = msgspec.field(name="kibana.alert.rule.name")
-    reason: str = msgspec.field(name="kibana.alert.reason")
-    ours: _Ours = msgspec.field(name="raretrail")
-
-
-_ALERT: Final = msgspec.json.Decoder(_Alert)
-
-
-def _highest(path: Path) -> list[tuple[_Alert, int]]:
-    """The alerts of the highest scores, those of one rule, firing, entity and users together; of
-    equal ones the rarer first, then the earlier.
-    """
-    with path.open("rb") as lines:
-        return _grouped(map(_ALERT.decode, lines), _same_alert, _rank, _SHOWN)
-
-
-def _same_alert(alert: _Alert) -> tuple[object, ...]:
-    ours = alert.ours
-    return alert.uuid, ours.firing, tuple(ours.entity.values()), tuple(ours.users)
-
-
-def _rank(alert: _Alert) -> tuple[float, float, str, int]:
-    ours = alert.ours
-    return -ours.score, ours.probability or 0.0, alert.time, ours.rank
-
-
-def _below_threshold(
-    run: Mapping[str, Any], output: Path, number: int
-) -> list[tuple[Anomaly, int]]:
-    """The highest anomalies below their rule's threshold, grouped as alerts are."""
-    rules = run["configuration"]["rules_applied"]
-    thresholds = {rule["uuid"]: rule["threshold"] for rule in rules}
-    below = (
-        found
-        for found in read_records(output / "anomalies", ANOMALY)
-        if found.score is not None and found.score < thresholds[found.rule_id]
-    )
-    return _grouped(below, _same_anomaly, _order, number)
-
-
-def _same_anomaly(found: Anomaly) -> tuple[object, ...]:
-    return found.rule_id, found.firing, tuple(found.entity.values()), found.cell.users
-
-
-def _order(found: Anomaly) -> tuple[float, int, str]:
-    return -(found.score or 0.0), found.first_seen, found.id
-
-
 def _next_steps(output: Path) -> Iterator[str]:
     shown = Path(os.path.relpath(output))
     yield "Files"
@@ -275,7 +207,7 @@ def _next_steps(output: Path) -> Iterator[str]:
     yield f"  {_python()} -m json.tool {shown}/run.json | less"
     if (output / "alerts.ndjson").stat().st_size:
         yield f"  head -n 1 {shown}/alerts.ndjson | {_python()} -m json.tool | less"
-    else:
+    elif any((output / "anomalies").glob("*.avro")):
         yield f"  {_python()} -m fastavro {shown}/anomalies/*.avro | less"
     yield f"  {_program()} run --help"
 

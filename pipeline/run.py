@@ -6,26 +6,29 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from apache_beam.options.pipeline_options import StandardOptions
 
 from pipeline import snapshot
-from pipeline.chain import Chain
+from pipeline.chain import Chain, checksum, configuration
 from pipeline.errors import UsageError
 from pipeline.incidents import load_incidents
-from pipeline.ledger import WORK
+from pipeline.ledger import RUN, WORK, goes_on, sweep
 from pipeline.lock import LOCK, Lock
+from pipeline.news import print_news
 from pipeline.options import RunSettings, parse_run
+from pipeline.places import check_apart
 from pipeline.plan import finish, plan
 from pipeline.report import print_report
 from pipeline.rules import chosen, load_rules, with_scorer
 from pipeline.runners import Interrupts, is_embedded, prepare
-from pipeline.sources import find_objects
+from pipeline.same import check_repeats, finished
+from pipeline.sources import STDIN, find_objects
 from schemas.incident import Incident
 from schemas.rule import Rule, RuleError
 from schemas.text import one_line
@@ -40,8 +43,9 @@ _NO_CITIES: Final = (
 
 
 def run(argv: Sequence[str]) -> int:
-    """The whole command. Exit status 0, or 1 if it failed, 2 if it could not begin."""
-    return run_settings(parse_run(argv), print_report)
+    """The whole command; its exit status as its help tells it."""
+    settings = parse_run(argv)
+    return run_settings(settings, print_news if settings.incremental else print_report)
 
 
 def run_settings(
@@ -57,14 +61,19 @@ def run_settings(
     options = prepare(settings.beam)
     if options.view_as(StandardOptions).runner == "BundleBasedDirectRunner":
         raise UsageError("--runner BundleBasedDirectRunner: a runner for tests; leave it out")
-    _check_free(settings)
+    writes = (("--output", settings.output), ("--snapshot_out", settings.snapshot_out))
+    check_apart(settings.inputs, writes)
+    if not goes_on(settings.output) and (done := finished(settings.output)):
+        print(_repeated(settings, rules, done, now), file=sys.stderr)
+        return report(settings.output)
+    _check_free(settings.output)
     with tempfile.TemporaryDirectory(prefix="raretrail-") as scratch, ExitStack() as locks:
         extent = Extent(settings.start, settings.until, now)
         spool = Path(scratch, "stdin")
-        listing = find_objects(settings.inputs, extent, spool, settings.incremental)
         made = _claim(settings.output)
         try:
             made = [*made, *_lock(locks, settings)]
+            listing = find_objects(settings.inputs, extent, spool, settings.incremental)
             chain, notices = plan(settings, options, rules, incidents, listing, now)
         except BaseException as error:
             locks.close()
@@ -81,6 +90,20 @@ def run_settings(
     return report(settings.output)
 
 
+def _repeated(
+    settings: RunSettings, rules: Sequence[Rule], done: Mapping[str, Any], now: int
+) -> str:
+    """What to say of a command that has come to its end in OUT. Raises UsageError if it is another
+    that has, or if there is more to read by now.
+    """
+    asked = configuration(settings, rules, checksum(settings.geoip_database))
+    objects = list[str]()
+    if STDIN not in settings.inputs:
+        extent = Extent(settings.start, settings.until, now)
+        objects = find_objects(settings.inputs, extent, Path(), True).names
+    return check_repeats(settings.output, done, asked, objects)
+
+
 def _run(chain: Chain, made: Sequence[Path], journal: Path) -> int:
     """Run what is left of a chain; what to do about a failure, and its exit status."""
     interrupts = Interrupts()
@@ -94,7 +117,7 @@ def _run(chain: Chain, made: Sequence[Path], journal: Path) -> int:
         if cause is None and not is_embedded(chain.options):
             runner = chain.options.view_as(StandardOptions).runner
             cause = one_line(f"--runner {runner}: {error}"[:500])
-        if not chain.entry.steps:
+        if chain.ledger.entry is None:
             _withdraw(chain.settings.output, made)
         if cause is None:
             raise
@@ -105,12 +128,13 @@ def _run(chain: Chain, made: Sequence[Path], journal: Path) -> int:
 
 def _left(chain: Chain) -> str:
     """What a run leaves behind that did not come to its end."""
-    done = len(chain.entry.steps)
-    if not done:
+    entry = chain.ledger.entry
+    if entry is None:
         return "nothing was written"
     if chain.settings.incremental:
         return "what earlier runs found is kept, and the same command goes on"
-    return f"{done} of {len(chain.steps)} steps are done and kept; the same command goes on"
+    done = f"{len(entry.steps)} of {len(chain.steps)}"
+    return f"{done} steps are done and kept; the same command goes on"
 
 
 def _rules(settings: RunSettings) -> tuple[tuple[Rule, ...], str]:
@@ -140,30 +164,24 @@ def _incidents(settings: RunSettings) -> tuple[Incident, ...]:
         raise UsageError(f"--incidents {error}") from None
 
 
-def _check_free(settings: RunSettings) -> None:
+def _check_free(output: Path) -> None:
     """Make sure that OUT is new, an empty folder, or one that a run can go on with."""
-    output = settings.output
     if output.exists() and not output.is_dir():
         raise UsageError(f"--output {output}: is a file; name a new folder")
-    if not output.exists() or (output / WORK).exists():
+    if not output.exists() or goes_on(output):
         return
-    if any(path.name != LOCK for path in output.iterdir()):
-        finished = (output / "run.json").exists()
-        raise _taken(output, "holds the results of a run" if finished else "is not empty")
-
-
-def _taken(output: Path, what: str) -> UsageError:
-    return UsageError(f"--output {output}: {what}; name a new folder or remove it")
+    sweep(output)
+    names = {path.name for path in output.iterdir()}
+    if names - {LOCK, WORK}:
+        told = "holds the results of a run" if RUN in names else "is not empty"
+        raise UsageError(f"--output {output}: {told}; name a new folder or remove it")
 
 
 def _claim(output: Path) -> list[Path]:
-    """Make OUT, or see that it can be written; the folders made for it, inner ones first."""
+    """Make OUT; the folders made for it, inner ones first."""
     made = [path for path in (output, *output.parents) if not path.exists()]
     try:
         output.mkdir(parents=True, exist_ok=True)
-        probe = output / ".probe"
-        probe.touch()
-        probe.unlink()
     except OSError as error:
         raise UsageError(f"--output {output}: cannot be written: {error.strerror}") from None
     return made
@@ -172,6 +190,7 @@ def _claim(output: Path) -> list[Path]:
 def _lock(locks: ExitStack, settings: RunSettings) -> list[Path]:
     """Hold OUT and the folder for the state; the folders made for that, inner ones first."""
     locks.enter_context(Lock(settings.output, "--output"))
+    _check_free(settings.output)  # once more: another run may have come to its end meanwhile
     folder = settings.snapshot_out
     if folder is None:
         return []
@@ -189,10 +208,8 @@ def _lock(locks: ExitStack, settings: RunSettings) -> list[Path]:
 
 
 def _withdraw(output: Path, made: Sequence[Path]) -> None:
-    """Leave OUT as it was found: a run that failed has no results."""
-    for path in output.iterdir():
-        if path.name != LOCK:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    """Leave OUT as it was found: a run of which no step is committed has no results."""
+    shutil.rmtree(output / WORK, ignore_errors=True)
     for folder in made:  # they are held: nobody else's lock is there
         (folder / LOCK).unlink(missing_ok=True)
     _remove_empty(made)

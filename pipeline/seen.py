@@ -1,16 +1,15 @@
 """What an incremental run has read: a bounded memory that misses nothing.
 
-An object is told by its name, size and time of last change, as a hash of 8 bytes. Of folders of
-recent dates, and of those without a date, each object is remembered; of an older folder only how
-many there were and the sum of their hashes. If that changes, the folder is read once more: what it
-held before changes nothing, since events merge by their ids, and what is new is too late and kept.
+An object is told by its name, size and time of last change, as a hash of 8 bytes: what grew is new.
+Folders of dates are looked at for 90 days, and remembered for as long even if they are not there:
+a disk that was not mounted comes back. What could not be read is new again, but not for ever.
 """
 
 from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
@@ -21,28 +20,33 @@ from pipeline.errors import UsageError
 from pipeline.steps import DAY_MS, date_of
 from schemas.codec import Codec, SchemaError
 
-EXACT_DAYS: Final = 3
-"""Dated folders that are remembered object by object."""
 LOOK_BACK_DAYS: Final = 90
 """Dated folders that are looked at: as long as too late cells are remembered."""
-_RANGE: Final = 1 << 64
+TRIES: Final = 8
+"""How often an object is read that cannot be: 2 hours from cron, after which it is too late."""
+_HASH: Final = 8
 
 
 class SeenFolder(msgspec.Struct, gc=False):
     """What was read of one folder."""
 
     name: str
-    count: int
-    total: bytes
-    """Sum of the hashes modulo 2^64, big-endian."""
     hashes: bytes
-    """The hashes themselves, 8 bytes each, ascending; none of an older folder."""
+    """Of its objects, 8 bytes each, ascending."""
+
+
+class SeenFailure(msgspec.Struct, gc=False):
+    """An object that could not be read."""
+
+    hash: bytes
+    tries: int
 
 
 class SeenObjects(msgspec.Struct, gc=False):
     """All folders of an input."""
 
     folders: list[SeenFolder]
+    failures: list[SeenFailure]
 
 
 SEEN: Final = Codec("seenobjects", SeenObjects)
@@ -52,57 +56,69 @@ class Seen:
     """Which objects have been read. `news` tells what is new, `note` takes it as read."""
 
     def __init__(self, path: Path) -> None:
-        self._folders: dict[str, SeenFolder] = {}
+        self._folders: dict[str, bytes] = {}
+        self._tries: dict[bytes, int] = {}
+        """Hash → how often an object could not be read."""
         self._looked: dict[str, bytes] = {}
         """Object → hash as `news` found it: what grows while it is read is new again later."""
         if path.exists():
             try:
-                folders = SEEN.decode(path.read_bytes()).folders
+                seen = SEEN.decode(path.read_bytes())
             except (SchemaError, EOFError, ValueError) as error:
                 raise UsageError(f"{path}: damaged ({error}); start in a new folder") from None
-            self._folders = {folder.name: folder for folder in folders}
+            self._folders = {folder.name: folder.hashes for folder in seen.folders}
+            self._tries = {failure.hash: failure.tries for failure in seen.failures}
 
     def news(self, names: Iterable[str]) -> list[str]:
-        """The objects that are new, or changed, in the order given."""
-        new: list[str] = []
-        there = _by_folder(names, {})
+        """The objects that are new, or changed, or could not be read yet, in the order given."""
+        names, there = list(names), _by_folder(names, {})
         self._looked = {name: hash_ for found in there.values() for name, hash_ in found.items()}
+        new: set[str] = set()
         for folder, found in there.items():
-            known = self._folders.get(folder)
-            if known is None:
-                new += found
-            elif known.hashes:
-                hashes = set(_split(known.hashes))
-                new += [name for name, hash_ in found.items() if hash_ not in hashes]
-            elif (known.count, known.total) != _sum(found.values()):
-                new += found
-        wanted = set(new)
-        return [name for name in names if name in wanted]
+            known = set(_split(self._folders.get(folder, b"")))
+            new.update(name for name, hash_ in found.items() if hash_ not in known)
+        return [name for name in names if name in new and not self.gave_up(name)]
 
-    def note(self, read: Iterable[str], listed: Iterable[str], today: int) -> None:
-        """Remember what was read, of what there is: what is gone is forgotten. `today` counts
-        from 1970.
+    def gave_up(self, name: str) -> bool:
+        """Whether an object could not be read so often that it is left alone until it changes."""
+        return self._tries.get(self._looked.get(name, b""), 0) >= TRIES
+
+    def note(
+        self, read: Iterable[str], failed: Collection[str], listed: Iterable[str], today: int
+    ) -> None:
+        """Remember what was read, and what could not be, of what there is; what is gone is
+        forgotten, but for whole folders of dates. `today` counts from 1970.
         """
-        there, done = _by_folder(listed, self._looked), set(read)
-        folders: dict[str, SeenFolder] = {}
-        for name, found in there.items():
-            known = self._folders.get(name)
-            if known is not None and not known.hashes and not done.intersection(found):
-                folders[name] = known
-                continue
-            before = set(_split(known.hashes)) if known else set()
-            hashes = [h for object_, h in found.items() if object_ in done or h in before]
-            count, total = _sum(hashes)
-            date = date_of(f"{name}/x")
-            recent = date is None or date > today - EXACT_DAYS
-            kept = b"".join(sorted(hashes)) if recent else b""
+        there, done = _by_folder(listed, self._looked), set(read).difference(failed)
+        folders = {
+            name: hashes
+            for name, hashes in self._folders.items()
+            if name not in there and _lasts(name, today)
+        }
+        tries: dict[bytes, int] = {}
+        for folder, found in there.items():
+            before = set(_split(self._folders.get(folder, b"")))
+            hashes = [h for name, h in found.items() if name in done or h in before]
             if hashes:
-                folders[name] = SeenFolder(name, count, total, kept)
-        self._folders = folders
+                folders[folder] = b"".join(sorted(hashes))
+            for name, hash_ in found.items():
+                count = self._tries.get(hash_, 0) + (name in failed)
+                if count and name not in done:
+                    tries[hash_] = count
+        self._folders, self._tries = folders, tries
 
     def encode(self) -> bytes:
         """The memory as bytes."""
-        return SEEN.encode(SeenObjects(sorted(self._folders.values(), key=lambda f: f.name)))
+        folders = [SeenFolder(*each) for each in sorted(self._folders.items())]
+        return SEEN.encode(
+            SeenObjects(folders, [SeenFailure(*each) for each in sorted(self._tries.items())])
+        )
+
+
+def _lasts(folder: str, today: int) -> bool:
+    """Whether a folder that is gone is remembered: it has a date, which is looked at."""
+    name = f"{folder}/x"
+    return date_of(name) is not None and not too_old(name, today)
 
 
 def too_old(name: str, today: int) -> bool:
@@ -128,15 +144,9 @@ def _by_folder(names: Iterable[str], known: Mapping[str, bytes]) -> dict[str, di
         except OSError:
             continue
         told = f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}".encode(errors="surrogateescape")
-        found[name.rpartition("/")[0]][name] = blake2b(told, digest_size=8).digest()
+        found[name.rpartition("/")[0]][name] = blake2b(told, digest_size=_HASH).digest()
     return found
 
 
-def _sum(hashes: Iterable[bytes]) -> tuple[int, bytes]:
-    each = list(hashes)
-    total = sum(int.from_bytes(one, "big") for one in each) % _RANGE
-    return len(each), total.to_bytes(8, "big")
-
-
 def _split(hashes: bytes) -> list[bytes]:
-    return [hashes[at : at + 8] for at in range(0, len(hashes), 8)]
+    return [hashes[at : at + _HASH] for at in range(0, len(hashes), _HASH)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import file_digest
@@ -19,10 +19,10 @@ import apache_beam as beam
 import msgspec
 
 from pipeline.errors import UsageError
-from pipeline.files import UNFINISHED, read_json, write_json, write_whole
+from pipeline.files import UNFINISHED, move_whole, read_json, write_json
 from pipeline.lock import LOCK
 from schemas.codec import Codec
-from schemas.rule import Rule, detectors
+from schemas.rule import Rule
 from schemas.state import ENTITY_STATE, RULE_STATE, SAVED_STATE, SCOPE_STATE, SavedState
 from schemas.words import iso
 from transforms.firing import last_firing, time_of
@@ -67,20 +67,6 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return last_firing(round(datetime.fromisoformat(self.horizon).timestamp() * 1000))
 
 
-def fingerprints(
-    rules: Sequence[Rule], identity: str, database: str | None
-) -> dict[str, dict[str, Any]]:
-    """By a detector's name all that its state depends on; `database` is the kind of the cities'."""
-    told = {}
-    for detector in detectors(rules):
-        told[detector.name] = {
-            **detector.fingerprint(),
-            "identity": identity,
-            "city_database": database if detector.needs_cities else None,
-        }
-    return told
-
-
 def seal(
     folder: Path,
     horizon: int,
@@ -110,6 +96,27 @@ def seal(
 
 def open_snapshot(folder: Path, flag: str) -> Manifest:
     """The manifest of a snapshot that is whole. Raises UsageError that says what is wrong."""
+    manifest = _manifest(folder, flag)
+    for entry in manifest.files:
+        path, fault = folder / entry.name, ""
+        try:
+            with path.open("rb") as file:
+                sound = file_digest(file, "sha256").hexdigest() == entry.sha256
+            size = path.stat().st_size
+            if not sound:
+                told = f"has {size:,} of {entry.bytes:,} bytes"
+                fault = f"is damaged ({told if size != entry.bytes else 'changed'})"
+        except OSError as error:
+            fault = f"cannot be read ({error.strerror})"
+        if fault and _manifest(folder, flag) != manifest:  # another run has just replaced it
+            return open_snapshot(folder, flag)
+        if fault:
+            raise UsageError(f"{flag} {folder}: {entry.name} {fault}; make it anew")
+    return manifest
+
+
+def _manifest(folder: Path, flag: str) -> Manifest:
+    """What a snapshot says of itself, if this version can read it."""
 
     def refuse(fault: str) -> UsageError:
         return UsageError(f"{flag} {folder}: {fault}")
@@ -125,54 +132,33 @@ def open_snapshot(folder: Path, flag: str) -> Manifest:
         _ = manifest.firing
     except FileNotFoundError:
         raise refuse("no snapshot (it has no manifest.json); name one that is whole") from None
+    except UsageError:
+        raise
     except (OSError, ValueError, msgspec.MsgspecError) as error:
         raise refuse(f"its manifest.json cannot be read ({error}); make it anew") from None
     for step, codec in STEPS.items():
         if manifest.schemas.get(step) != codec.fingerprint:
             raise refuse(f"the state of its step {step} is of another version; make it anew")
-    for entry in manifest.files:
-        path = folder / entry.name
-        try:
-            with path.open("rb") as file:
-                sound = file_digest(file, "sha256").hexdigest() == entry.sha256
-        except OSError as error:
-            raise refuse(f"{entry.name} cannot be read ({error.strerror}); make it anew") from None
-        if not sound:
-            size = path.stat().st_size
-            fault = f"has {size:,} of {entry.bytes:,} bytes" if size != entry.bytes else "changed"
-            raise refuse(f"{entry.name} is damaged ({fault}); make it anew")
     return manifest
 
 
-def check_fits(
-    manifest: Manifest, told: Mapping[str, dict[str, Any]], rules: Collection[str], flag: str
-) -> tuple[str, ...]:
-    """Make sure that detectors can go on with a snapshot; what to tell of those that are new, and
-    of rules that are gone. `rules` are the uuids of those that there are.
+def take(folder: Path, manifest: Manifest, place: Path) -> None:
+    """Put a snapshot, as it was when it was opened, into a place of one's own: by links, or copies
+    where there can be none. Another run may replace it meanwhile: then its files are taken away.
 
-    Raises UsageError that names what differs.
+    Raises UsageError if that has happened already.
     """
-    for name, before in manifest.detectors.items():
-        now = told.get(name)
-        if now is None:
-            hint = " (it needs --geoip_database)" if before.get("city_database") else ""
-            fault = f"it holds the detector {name}, which this run does not have{hint}"
-            raise UsageError(f"{flag}: {fault}; its state would be lost")
-        for key in sorted({*before, *now}):
-            if before.get(key) != now.get(key):
-                fault = f"its detector {name} has {key} {before.get(key)!r}, not {now.get(key)!r}"
-                raise UsageError(f"{flag}: {fault}; start without the snapshot, or change it back")
-    cold = [
-        f"The detector {name} is not in the snapshot: it starts without a history."
-        for name in told
-        if name not in manifest.detectors
-    ]
-    gone = [
-        f"The rule {name} is in the snapshot and not in this run: what waits for it is left out."
-        for uuid, name in manifest.rules.items()
-        if uuid not in rules
-    ]
-    return (*cold, *gone)
+    for entry in manifest.files:
+        source, target = folder / entry.name, place / entry.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(source, target)
+        except FileNotFoundError:
+            fault = "another run has replaced it since this one began"
+            raise UsageError(f"--snapshot_in {folder}: {fault}; start again") from None
+        except OSError:
+            shutil.copyfile(source, target)
+    write_json(place / _MANIFEST, msgspec.to_builtins(manifest))
 
 
 @dataclass(eq=False)
@@ -246,18 +232,8 @@ def publish(new: Path, place: Path) -> None:
     """
     if (new / _MANIFEST).exists():
         for path in sorted(new.glob("*/*.avro")):
-            target = place / path.relative_to(new)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = target.with_name(target.name + UNFINISHED)
-            try:
-                shutil.copy2(path, unfinished)
-                unfinished.replace(target)
-            except BaseException:
-                unfinished.unlink(missing_ok=True)
-                raise
-        place.mkdir(parents=True, exist_ok=True)
-        write_whole(place / _MANIFEST, [(new / _MANIFEST).read_bytes()])  # perhaps another disk
-        (new / _MANIFEST).unlink()
+            move_whole(path, place / path.relative_to(new))
+        move_whole(new / _MANIFEST, place / _MANIFEST)
     listed = _listed(place)
     for step in STEPS:
         for ending in (".avro", f".avro{UNFINISHED}"):

@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from transforms.firing import STEP_LAG_MS, last_firing
+from schemas.event import SLICE_MS
+from transforms.firing import DELIVERY_DELAY_MS, STEP_LAG_MS, WINDOW, last_firing
 from transforms.objects import delivered_at, folder_date
 
 DAY_MS: Final = 86_400_000
+PATIENCE_MS: Final = WINDOW * SLICE_MS - 2 * DELIVERY_DELAY_MS
+"""How far a horizon may be ahead of the last delivery: one that comes in time at the next firing
+is of a slice that is not settled then.
+"""
 LONG_DAYS: Final = 7
 """Input of more days than these is replayed in steps, unless it is told otherwise."""
 
@@ -83,6 +88,20 @@ def cut(
         starts = [spans[name][0] for name in parts[part] if name in spans]
         earliest = min([*starts, *([] if earliest is None else [earliest])], default=None)
     return steps[::-1]
+
+
+def horizon_at(now: int, newest: int, before: int | None = None) -> int:
+    """The last firing of an incremental run: that whose deliveries should have come by `now`.
+
+    The clock is believed only as far as deliveries bear it out: to 90 minutes after the `newest`
+    of them, and where there is something new at all to one firing more than was done `before`.
+    What comes in time after that is late at most, never too late to be learned: a clock that is
+    ahead loses nothing, and what was delivered is judged though the source may be silent.
+    """
+    borne_out = last_firing(newest + PATIENCE_MS)
+    if before is not None:
+        borne_out = max(borne_out, before + 1)
+    return min(last_firing(now - DELIVERY_DELAY_MS), borne_out)
 
 
 def whole(names: Sequence[str], until: int | None) -> Step:

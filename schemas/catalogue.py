@@ -290,7 +290,8 @@ CATALOGUE: Final = (
         "seconds",
         "gauge",
         "seconds",
-        "How long the run took; in run.json only.",
+        "How long the steps took, also those that an earlier call of the command did; of an "
+        "incremental run the last call. In run.json only.",
         "Nothing.",
     ),
     Metric(

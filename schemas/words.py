@@ -31,6 +31,11 @@ def iso(ms: int) -> str:
     return stamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def minute(time: str) -> str:
+    """A time as `iso` writes it, for people: "2026-03-02 14:30 UTC"."""
+    return f"{time[:16].replace('T', ' ')} UTC"
+
+
 _CITY: Final = "source.geo.city_name"
 _REASONS: Final = 3
 """Most factors that a sentence names."""
@@ -41,8 +46,8 @@ _WORTH: Final = 0.5
 def sentence(found: Anomaly) -> str:
     """What happened, in one sentence: who, what, when, from where, and how new it is."""
     cell = found.cell
-    number, exact = number_of(cell.ids)
-    times = "once" if number == 1 else f"{number} times" if exact else f"about {number} times"
+    count, exact = number_of(cell.ids)
+    times = "once" if count == 1 else f"{count} times" if exact else f"about {count} times"
     failed = ", every time with an error" if cell.failed else ""
     when = datetime.fromtimestamp(cell.first / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
     action = printable(found.action)
@@ -115,14 +120,15 @@ def _history(found: Anomaly) -> str:
     if profile.since is None:
         return "the first time it is seen at all"
     days = max(1, round((found.slice * 900_000 - profile.since) / 86_400_000))
-    known = f"{_number(days, 'day')} of history ({_number(profile.n_actions, 'action')})"
+    known = f"{number(days, 'day')} of history ({number(profile.n_actions, 'action')})"
     if found.scorer != "elastic":
         known += ", the last 2 hours aside"
     if found.seen == 0:
         return f"never before in {known}"
     last = "" if found.seen_last is None else f", last on {iso(found.seen_last)[:10]}"
-    return f"{_number(found.seen, 'time')} before in {known}{last}"
+    return f"{number(found.seen, 'time')} before in {known}{last}"
 
 
-def _number(number: int, what: str) -> str:
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+def number(count: int, what: str) -> str:
+    """ "1 day", "2,000 days"."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"

@@ -22,6 +22,13 @@ _PRIOR: Final = 2.0
 _SMOOTHING: Final = 50
 _COMPANY: Final = 3.0
 """Most that one habit speaks for the entity."""
+WEIGHTS: Final = {
+    "discount": _DISCOUNT,
+    "prior": _PRIOR,
+    "smoothing": _SMOOTHING,
+    "company": _COMPANY,
+}
+"""What S depends on: scores that are kept can be compared only with those by the same."""
 
 
 @dataclass
@@ -147,16 +154,15 @@ def _habit(own: Own) -> Factor:
 
 def _what(action: str, actions: Popularity) -> Factor:
     value = -math.log(max(1, actions.kinds) * actions.share(action))
-    if value >= 0:
-        words = f"{math.exp(value):.1f} times rarer among peers than an average action"
-    else:
-        words = f"{math.exp(-value):.1f} times more common among peers than an average action"
+    much = f"{math.exp(abs(value)):.1f} times {'rarer' if value >= 0 else 'more common'}"
+    return Factor("what", value, f"{_peers(actions, action)} {much} than an average action")
+
+
+def _peers(actions: Popularity, action: str) -> str:
     fans = actions.fans.get(action, 0)
-    return Factor("what", value, f"{words} ({fans or 'none'} of them {_does(fans)} it)")
-
-
-def _does(number: int) -> str:
-    return "does" if number <= 1 else "do"
+    if not fans:  # the figure is the estimate's: nothing can be counted
+        return "no peer does it, which weighs as"
+    return "1 peer does it:" if fans == 1 else f"{fans:,} peers do it:"
 
 
 def _where(

@@ -32,6 +32,8 @@ _BATCH_BYTES: Final = 8 << 20
 _STREAMED: Final = 1 << 20
 """Objects of this size and more, packed or not, are read piece by piece."""
 _FIRST_OBJECTS: Final = 1_000
+UNREAD: Final = "cannot be read: "
+"""How the reason begins where the system could not read an object: a later try may."""
 _EMPTY: Final = "The object is empty."
 _YEARS: Final = (2013, 2199)
 _AHEAD_MS: Final = 3_600_000
@@ -240,7 +242,7 @@ class _ReadObjects(beam.DoFn):  # type: ignore[misc]
             finally:
                 os.close(file)
         except OSError as error:
-            reason = f"cannot be read: {error.strerror or error}"
+            reason = f"{UNREAD}{error.strerror or error}"
             yield Reading([], [DeadLetter(written(name), -1, reason, b"", 0)], 1, 0), b""
 
     def _take(self, batch: _Batch, name: str, reading: Reading, data: bytes) -> list[DeadLetter]:

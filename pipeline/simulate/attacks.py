@@ -27,6 +27,8 @@ OFTEN: Final = 12
 ELSEWHERE: Final = ("ap-northeast-1", "sa-east-1", "ap-southeast-1", "us-west-2")
 OWN_KEY: Final = 0.6
 """How often an IAM user's own key was stolen, not another one made for it."""
+DAYS: Final = 8
+"""Days that a slow attack may take, mostly."""
 APART: Final = 2.5 * 3600
 """Seconds between an intruder who is alone and the victim's own work."""
 
@@ -93,18 +95,19 @@ class Intruders:
         early = self.spec.days // 2
         known = [person for person in self.people if any(person.sittings[:early])]
         if kind == "iam":
-            known = [person for person in known if person.accesses[0].kind == "iam"]
+            known = [person for person in known if person.member.accesses[0].kind == "iam"]
         return pick(chance, known or self.people)
 
     def _stolen(self, chance: Generator, victim: Victim, begin: float) -> tuple[Caller, Account]:
         """The victim's lasting key, or other credentials of theirs."""
         if isinstance(victim, Machine):
             return victim.fleet.stolen(chance, begin), victim.account
-        access = victim.way_in(chance, mighty=True)
+        member = victim.member
+        access = member.way_in(chance, mighty=True)
         if access.role is not None:
-            return victim.caller(chance, access, begin, console=False), access.account
-        key = victim.key if chance.random() < OWN_KEY else access_key(chance, lasting=True)
-        return iam_user(access.account, victim.name, victim.user_id, key), access.account
+            return member.caller(chance, access, begin, console=False), access.account
+        key = member.key if chance.random() < OWN_KEY else access_key(chance, lasting=True)
+        return iam_user(access.account, victim.name, member.user_id, key), access.account
 
     def _begin(self, chance: Generator, victim: Victim, place: str, cover: str) -> float:
         """A moment in the second half: while the victim works, or well away from that."""
@@ -114,6 +117,8 @@ class Intruders:
             sittings = [sitting for day in victim.sittings[first:] for sitting in day]
         if cover == "busy" and sittings:
             return pick(chance, sittings).begin + float(chance.uniform(30, 600))
+        if cover == "slow":  # with days left, if there are that many
+            last = max(first + 1, last - DAYS)
         begin = 0.0
         for _ in range(40):
             hours = (0, 23) if place == "far" else (8, 18)
@@ -137,20 +142,16 @@ class Intruders:
             return address_in(chance, city.home), city
         if isinstance(victim, Machine):
             return victim.fleet.where(chance, 0, begin)
-        city, day = victim.whereabouts.city, int(begin - self.spec.epoch) // DAY
-        return victim.whereabouts.home_address(city, day), city
+        return victim.whereabouts.home(int(begin - self.spec.epoch) // DAY)
 
     def _play(self, chance: Generator, attack: Attack, time: float) -> None:
         """The story's calls, and among them what makes them look like the victim's."""
-        steps: list[tuple[int, Deed]] = []
-        for number, deed in enumerate(attack.story.deeds, 1):
-            steps += [(number, deed)] * deed.times
-        for _ in range(self._camouflage(chance, attack)):
-            steps.insert(int(chance.integers(0, len(steps) + 1)), (0, Deed(HABIT)))
+        steps = self._steps(chance, attack)
         agent: str = pick(chance, load_yaml("world.yaml")["agents"]["intruder"])
         if attack.place == "home" and isinstance(attack.victim, Person):
-            agent = attack.victim.agents["cli"]
+            agent = attack.victim.tools.agent("cli", int(time - self.spec.epoch) // DAY)
         elsewhere, stranger = pick(chance, ELSEWHERE), letters(chance, "digit", 12)
+        rest = min(DAY, (self._end - time) / len(steps))
         for number, deed in steps:
             region = elsewhere if deed.elsewhere else attack.account.region
             action = self._action(chance, attack.victim, deed)
@@ -167,7 +168,28 @@ class Intruders:
                 step=Step(attack.number, number),
             )
             attack.calls.append(call)
-            time += float(chance.lognormal(0.0, 0.5)) * deed.after
+            if attack.cover == "slow":
+                time += rest * float(chance.uniform(0.9, 1.0))
+            else:
+                time += float(chance.lognormal(0.0, 0.5)) * deed.after
+
+    @property
+    def _end(self) -> float:
+        """When the last of a slow attack's calls has to be made."""
+        return float(self.spec.epoch + self.spec.days * DAY)
+
+    def _steps(self, chance: Generator, attack: Attack) -> list[tuple[int, Deed]]:
+        """Numbered deeds, and with 0 what the victim does often; who is slow does nothing twice."""
+        steps: list[tuple[int, Deed]] = []
+        for number, deed in enumerate(attack.story.deeds, 1):
+            again = any(deed.call == other.call for _, other in steps)
+            if attack.cover != "slow" or deed.call == HABIT:
+                steps += [(number, deed)] * deed.times
+            elif not again:
+                steps.append((number, deed))
+        for _ in range(self._camouflage(chance, attack)):
+            steps.insert(int(chance.integers(0, len(steps) + 1)), (0, Deed(HABIT)))
+        return steps
 
     def _camouflage(self, chance: Generator, attack: Attack) -> int:
         """How many calls that the victim makes often are among the intruder's."""

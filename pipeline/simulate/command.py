@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
+from pipeline.errors import UsageError
 from pipeline.progress import StatusLine
 from pipeline.simulate.simulation import simulate
 from pipeline.simulate.spec import COUNTS, COVERS, Simulation, SimulationSummary
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Write the CloudTrail logs of an invented organisation, in AWS's own layout, with attacks "
         "on it in the second half, their labels and a small city database."
     )
+    parser.epilog = "exit status: 0 done; 1 could not be written; 2 refused; 130 ended by Ctrl-C"
     parser.add_argument("directory", metavar="DIR", type=Path, help="new or empty directory")
     numbers = (
         ("seed", "the same seed gives the same bytes"),
@@ -58,20 +60,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Simulate; the exit status: 0 well, 1 could not be written, 2 wrong flags."""
+    """Simulate; the exit status: 0 well, 1 could not be written. Raises UsageError."""
     directory: Path = args.directory
     try:
         spec = _specification(args)
         _check_directory(directory)
-    except ValueError as error:
-        return _fail(str(error), 2)
     except OSError as error:
-        return _fail(_unwritable(error, directory), 2)
+        raise UsageError(_unwritable(error, directory)) from None
     try:
         with Progress() as progress:
             summary = simulate(spec, directory, progress.show)
     except OSError as error:
-        return _fail(_unwritable(error, directory), 1)
+        print(f"raretrail: {_unwritable(error, directory)}", file=sys.stderr)
+        return 1
     print(describe(spec, summary))
     return 0
 
@@ -125,28 +126,26 @@ class Progress:
 def _specification(args: argparse.Namespace) -> Simulation:
     names = ("seed", *COUNTS, "start", "cover")
     values = {name: getattr(args, name) for name in names}
-    return Simulation(**values, attacks=not args.no_attacks)
+    try:
+        return Simulation(**values, attacks=not args.no_attacks)
+    except ValueError as error:
+        raise UsageError(f"--{error}") from None
 
 
 def _check_directory(directory: Path) -> None:
     if directory.exists() and not directory.is_dir():
-        raise ValueError(f"DIR is {directory}, which is a file: name a new or empty directory")
+        raise UsageError(f"DIR {directory}: is a file; name a new or empty directory")
     if directory.is_dir() and any(directory.iterdir()):
-        raise ValueError(f"DIR is {directory}, which is not empty: name a new or empty directory")
+        raise UsageError(f"DIR {directory}: is not empty; name a new or empty directory")
 
 
 def _unwritable(error: OSError, directory: Path) -> str:
     place = error.filename or directory
-    return f"{place} cannot be written ({error.strerror}): name a directory that can, with room"
+    return f"DIR {place}: cannot be written: {error.strerror}; name a directory that can, with room"
 
 
 def _date(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no date: write YYYY-MM-DD") from None
-
-
-def _fail(message: str, status: int) -> int:
-    print(f"raretrail simulate: {message}", file=sys.stderr)
-    return status
+        raise argparse.ArgumentTypeError("not a date, such as 2026-03-02") from None

@@ -20,6 +20,8 @@ from pipeline.simulate.whereabouts import fixed_address
 
 CREDENTIALS: Final = 6 * 3600
 """Seconds for which temporary credentials last."""
+RARER: Final = 0.4
+"""How much rarer each further city of CI machines is, so that some come up late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,8 @@ class Fleet:
     def where(self, chance: Generator, slot: int, begin: float) -> tuple[str, Place]:
         """The address from which one of them calls at a moment, and where that is."""
         if self.kind.where == "runner":
-            place = pick(chance, self.organisation.atlas.runners)
+            runners = self.organisation.atlas.runners
+            place = pick(chance, runners, [RARER**i for i in range(len(runners))])
             return address_in(chance, place.home), place
         if self.kind.where == "office":
             place = self.organisation.offices[0]

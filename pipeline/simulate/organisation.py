@@ -24,6 +24,8 @@ REMOTE: Final = 8
 """Cities without an office where people live."""
 VISITED: Final = 16
 """Further cities that people travel to; the rest of the atlas is new to the organisation."""
+EXITS: Final = 3
+"""Offices whose city the VPN has an exit in."""
 
 _RANDOM = re.compile(r"<(hex|HEX|BASE|digit|mixed)(\d+)>")
 _WORD = re.compile(r"<(\w+)>")
@@ -75,6 +77,10 @@ class Organisation:
         self.offices = cities[:OFFICES]
         self.homes = cities[: OFFICES + REMOTE]
         self.visited = cities[: OFFICES + REMOTE + VISITED]
+        self.exits: list[Place] = self.offices[:EXITS]
+        self.moved: Place = self.visited[-1]
+        """The city to which the first exit of the VPN moves one day."""
+        self.moving = int(chance.integers(spec.days // 4, spec.days))
         self.accounts = tuple(self._account(i) for i in range(spec.accounts))
         self.domain = "acme.example"
         self._roles: dict[tuple[str, str], Role] = {}
@@ -87,6 +93,10 @@ class Organisation:
         known |= {place.key for place in self.atlas.regions.values()}
         known |= {place.key for place in self.atlas.runners}
         return [place for place in self.atlas.cities if place.key not in known]
+
+    def exit(self, number: int, day: int) -> Place:
+        """Where an exit of the VPN is on a day."""
+        return self.moved if number == 0 and day >= self.moving else self.exits[number]
 
     def account(self, name: str) -> Account:
         """An account by its name, or the one that stands for it in a smaller organisation."""

@@ -76,7 +76,8 @@ def load_atlas() -> Atlas:
             for one in world["cities"]
         ),
         mobile={
-            code: Place("", code, home=(network,)) for code, network in world["mobile"].items()
+            code: Place("", code, home=tuple(networks))
+            for code, networks in world["mobile"].items()
         },
         regions={name: _place(one, home=one["networks"]) for name, one in world["regions"].items()},
         runners=tuple(_place(one, home=one["networks"]) for one in world["runners"]),

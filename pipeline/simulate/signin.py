@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Final, NamedTuple
 
 from numpy.random import Generator
 
 from pipeline.simulate.catalogue import load_catalogue, serialise
 from pipeline.simulate.chance import uuids
-from pipeline.simulate.identity import Caller, directory_user, iam_user, other_account
+from pipeline.simulate.identity import Caller, directory_user, other_account
+from pipeline.simulate.member import Access, Member
 from pipeline.simulate.organisation import Account, Body, Role
 from pipeline.simulate.records import Call, stamp
 
-if TYPE_CHECKING:
-    from pipeline.simulate.people import Access, Person
+MISTYPED: Final = 0.06
+"""Share of sign-ins by password before which one fails."""
 
 
 class Ticket(NamedTuple):
@@ -39,29 +40,34 @@ class Ticket(NamedTuple):
 
 
 def sign_in(
-    person: Person,
+    member: Member,
     chance: Generator,
     access: Access,
     caller: Caller,
     ticket: Ticket,
     console: bool,
 ) -> list[Call]:
-    """The calls by which a person gets the credentials of a sitting."""
+    """The calls by which somebody gets the credentials of a sitting."""
     if access.kind == "role" and access.role is not None:
-        return _assume(person, chance, access.role, caller, ticket)
+        return _assume(member, chance, access.role, caller, ticket)
     if not console:
         return []
     made = []
+    mfa = access.kind == "sso" or member.mfa
     if access.kind == "sso":
-        directory = person.organisation.account("shared-services")
-        user = directory_user(directory, person.user_id.lower())
+        directory = member.organisation.account("shared-services")
+        user = directory_user(directory, member.user_id.lower())
         body = Body(
             response='{"UserAuthentication":"Success"}',
-            additional=serialise({"UserName": person.email, "CredentialType": "PASSWORD"}),
+            additional=serialise({"UserName": member.login, "CredentialType": "PASSWORD"}),
             kind="AwsServiceEvent",
         )
         made.append(ticket.call("signin:UserAuthentication", user, directory, body, 4))
-    body = console_login("Success", mfa=True)
+    elif chance.random() < MISTYPED:
+        body = console_login("Failure", mfa)
+        failed = ticket.call("signin:ConsoleLogin", caller, access.account, body, 9)
+        made.append(failed._replace(error=("Failure", "Failed authentication")))
+    body = console_login("Success", mfa)
     made.append(ticket.call("signin:ConsoleLogin", caller, access.account, body, 1))
     return made
 
@@ -87,24 +93,23 @@ def role_resource(role: Role) -> str:
 
 
 def _assume(
-    person: Person, chance: Generator, role: Role, caller: Caller, ticket: Ticket
+    member: Member, chance: Generator, role: Role, caller: Caller, ticket: Ticket
 ) -> list[Call]:
     """An IAM user takes a role; of two accounts both record it, under one sharedEventID."""
-    home = person.home_account
-    user = iam_user(home, person.name, person.user_id, person.key)
+    home, session = member.home_account, caller.session
     answer = {
         "credentials": {"sessionToken": "***", "expiration": stamp(ticket.begin + 3600)},
-        "assumedRoleUser": {"assumedRoleId": f"{role.id}:{person.name}", "arn": caller.arn},
+        "assumedRoleUser": {"assumedRoleId": f"{role.id}:{session}", "arn": caller.arn},
     }
     arn = f"arn:aws:iam::{role.account.id}:role/{role.name}"
     body = Body(
-        request=serialise({"roleArn": arn, "roleSessionName": person.name}),
+        request=serialise({"roleArn": arn, "roleSessionName": session}),
         response=serialise(answer),
         resources=role_resource(role),
     )
     shared = uuids(chance, 1)[0]
-    call = ticket.call("sts:AssumeRole", user, home, body, 1)._replace(shared=shared)
+    call = ticket.call("sts:AssumeRole", member.user, home, body, 1)._replace(shared=shared)
     if home.id == role.account.id:
         return [call]
-    stranger = other_account(person.user_id, home.id)
+    stranger = other_account(member.user_id, home.id)
     return [call, call._replace(caller=stranger, account=role.account)]

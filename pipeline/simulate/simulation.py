@@ -92,7 +92,7 @@ class Life:
         self.volumes: dict[str, Floats] = {}
         """What each account will record, day by day."""
         total = shares(spec.events, (PEOPLE, MACHINES, BACKGROUND))
-        self._plan(total[0], people, [person.level for person in people])
+        self._plan(total[0], people, [person.share for person in people])
         self._plan(total[1], machines, [machine.level for machine in machines])
         self._plan(total[2], accounts, [each.account.share for each in accounts])
         self.intruders: Intruders | None = None

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Final
 
-COVERS: Final = ("mixed", "alone", "busy", "camouflaged")
+COVERS: Final = ("mixed", "alone", "busy", "camouflaged", "slow")
 COUNTS: Final = (
     "accounts",
     "people",
@@ -43,17 +43,18 @@ class Simulation:
     """How often every attack story is laid, each time over other victims."""
     cover: str = "mixed"
     """How intruders hide: `alone`, `busy` (the victim works at the same time), `camouflaged`
-    (3, 5 or 10 calls that the victim makes often among theirs), or `mixed`: each in turn."""
+    (3, 5 or 10 calls that the victim makes often among theirs), `slow` (one call a day, none of
+    them twice), or `mixed`: each in turn."""
 
     def __post_init__(self) -> None:
         for name in COUNTS:
             value = getattr(self, name)
             if value < 1:
-                raise ValueError(f"{name} is {value}: it must be at least 1")
+                raise ValueError(f"{name} {value}: must be at least 1")
         if self.seed < 0:
-            raise ValueError(f"seed is {self.seed}: it must not be negative")
+            raise ValueError(f"seed {self.seed}: must be at least 0")
         if self.cover not in COVERS:
-            raise ValueError(f"cover is {self.cover!r}: it must be one of {', '.join(COVERS)}")
+            raise ValueError(f"cover {self.cover}: must be one of {', '.join(COVERS)}")
 
     @property
     def epoch(self) -> int:

@@ -2,7 +2,8 @@
 
 An overlay is a set of attacks within two hours of one day, each on another entity, written as log
 objects of their own. A history learns a slice two hours after it, so no attack of an overlay is
-known to any history, nor to anybody's peers, when another of them is judged.
+known to any history, nor to anybody's peers, when another of them is judged. Only slow attacks
+share several days.
 """
 
 from __future__ import annotations
@@ -46,8 +47,15 @@ class Variant:
     """The victim is of the third of all people who have done least so far."""
     habits: int = 0
     """Calls that the victim makes often, among the intruder's."""
+    slow: bool = False
+    """One call a day, a few more where the story is longer than the week; no call twice."""
     control: bool = False
     """Nothing but calls that the victim makes often."""
+
+    @property
+    def cover(self) -> str:
+        """The same as an attack's cover."""
+        return "busy" if self.busy else "slow" if self.slow else "alone"
 
 
 VARIANTS: Final = (
@@ -59,8 +67,11 @@ VARIANTS: Final = (
     Variant("3 habits", habits=3),
     Variant("5 habits", habits=5),
     Variant("10 habits", habits=10),
+    Variant("slow", slow=True),
     Variant("control", control=True),
 )
+COMMON: Final = 5.0
+"""Weight in the catalogue of calls that everybody makes."""
 CONTROLS: Final = 24
 """Attacks of the variant `control`, from each kind of place in turn."""
 
@@ -96,7 +107,7 @@ class Laid:
 
 @dataclass(frozen=True)
 class Overlay:
-    """Attacks, where their logs lie, and their day."""
+    """Attacks, where their logs lie, and their day, for slow ones the first of some."""
 
     day: int
     logs: Path
@@ -104,20 +115,24 @@ class Overlay:
 
 
 def overlays(spec: Simulation, directory: Path, days: Sequence[int]) -> Iterator[Overlay]:
-    """Overlays, on the given days in turn, until every plan is laid or nobody is left for it."""
+    """Overlays, on the given days in turn, until every plan is laid or nobody is left for it.
+
+    Those of slow attacks come last, and take all of the days.
+    """
     life = Life(replace(spec, attacks=False))
-    left = plans(spec.seed)
     number = 0
-    while left:
-        day = days[number % len(days)]
-        begin = BANDS[number // len(days) % len(BANDS)]
-        intruders = Band(life, number, day, begin)
-        later = [plan for plan in left if not intruders.lay_plan(*plan)]
-        if len(later) == len(left) and number >= len(days) * len(BANDS):
-            return
-        if intruders.attacks:
-            yield _write(life, intruders, directory / str(number))
-        left, number = later, number + 1
+    for slow in (False, True):
+        left = [plan for plan in plans(spec.seed) if plan[1].slow is slow]
+        idle = 0
+        while left and idle <= len(days) * len(BANDS):
+            day = days[0] if slow else days[number % len(days)]
+            begin = BANDS[number // len(days) % len(BANDS)]
+            band = SlowBand(life, number, days) if slow else Band(life, number, day, begin)
+            later = [plan for plan in left if not band.lay_plan(*plan)]
+            if band.attacks:
+                yield _write(life, band, directory / str(number))
+            idle = idle + 1 if len(later) == len(left) else 0
+            left, number = later, number + 1
 
 
 class Band(Intruders):
@@ -162,7 +177,7 @@ class Band(Intruders):
         victim = self._somebody(chance, kind)
         if victim is None:
             return None
-        place, cover = self._variant.place, "busy" if self._variant.busy else "alone"
+        place, cover = self._variant.place, self._variant.cover
         begin = self._when(chance, victim)
         if begin is None:
             return None
@@ -184,7 +199,7 @@ class Band(Intruders):
             person
             for person in self.people
             if person.name in self._past
-            and (kind != "iam" or person.accesses[0].kind == "iam")
+            and (kind != "iam" or person.member.accesses[0].kind == "iam")
             and (not self._variant.quiet or person.name in self._quiet)
             and (not self._variant.busy or self._sittings(person))
         ]
@@ -210,13 +225,42 @@ class Band(Intruders):
 
     def _is_free(self, attack: Attack) -> bool:
         """Whether no attack of the overlay has the same entity, or does the same from there."""
-        entity = (attack.account.id, attack.caller.user)
-        done = {(*attack.city.key, call.action.name) for call in attack.calls}
+        entity, done = (attack.account.id, attack.caller.user), self._traces(attack)
         if entity in self._entities or done & self._done:
             return False
         self._entities.add(entity)
         self._done |= done
         return True
+
+    def _traces(self, attack: Attack) -> set[tuple[str, str, str]]:
+        """What another attack of the overlay must not do: a call from a city."""
+        return {(*attack.city.key, call.action.name) for call in attack.calls}
+
+
+class SlowBand(Band):
+    """Intruders who take some days, one call after another.
+
+    What they do is learned while others of them still act. So no two make the same call, but for
+    those that everybody makes, and they are few.
+    """
+
+    def __init__(self, life: Life, number: int, days: Sequence[int]) -> None:
+        super().__init__(life, number, days[0], BANDS[0])
+        self._last = days[-1]
+
+    @property
+    def _most(self) -> int:
+        return max(1, len(self.people) // 6)
+
+    @property
+    def _end(self) -> float:
+        return float(self.spec.epoch + (self._last + 1) * DAY - 4 * 3600)
+
+    def _when(self, chance: Generator, victim: Victim) -> float | None:
+        return self.start + float(chance.uniform(0, 8 * 3600))
+
+    def _traces(self, attack: Attack) -> set[tuple[str, str, str]]:
+        return {("", "", call.action.name) for call in attack.calls if call.action.weight < COMMON}
 
 
 def _past(person: Person, day: int) -> int:

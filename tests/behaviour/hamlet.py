@@ -22,6 +22,7 @@ from typing import Any
 from town import ACCOUNT, SLICE_S, START, Call, Done, Record, iam_user, read_avro
 
 from pipeline.errors import UsageError
+from pipeline.news import print_news
 from pipeline.options import parse_run
 from pipeline.report import print_report
 from pipeline.run import run_settings
@@ -93,7 +94,9 @@ def run(output: Path, *arguments: object, now: int = END + 1800) -> Done:
     argv = [*map(str, arguments), "--output", str(output)]
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            status = run_settings(parse_run(argv), print_report, now * 1000)
+            settings = parse_run(argv)
+            report = print_news if settings.incremental else print_report
+            status = run_settings(settings, report, now * 1000)
         except UsageError as error:  # as the command line has it
             print(f"raretrail: {error}", file=sys.stderr)
             status = 2
@@ -159,13 +162,13 @@ before(pipeline.ledger.Path, "replace",
     "results are there, the state is not yet handed over": """
 before(pipeline.run, "finish", lambda *_: True)
 """,
-    "a file of the state is copied, its manifest is not": """
-original = pipeline.snapshot.shutil.copy2
-def copy(source, target):
+    "a file of the state is there, its manifest is not": """
+original = pipeline.snapshot.move_whole
+def move(source, target):
     original(source, target)
     if "{state}" in str(target):
         stop()
-pipeline.snapshot.shutil.copy2 = copy
+pipeline.snapshot.move_whole = move
 """,
     "all is handed over, what was needed for it is still there": """
 before(pipeline.ledger.Ledger, "close", lambda *_: True)
@@ -205,8 +208,8 @@ def told(done: Done) -> Record:
     """run.json without what may differ: times of the wall clock and the folder's own name."""
     document = json.loads(json.dumps(done.run))
     del document["started"], document["metrics"]["seconds"]
-    if document["configuration"]["incremental"]:  # of several runs what the last one passed over
-        del document["accounting"]["objects"]["skipped"], document["accounting"]["passed_over"]
+    if document["configuration"]["incremental"]:  # of several runs what the last one skipped
+        del document["accounting"]["objects"]["skipped"], document["accounting"]["skipped"]
     del document["configuration"]["output"], document["configuration"]["snapshot_out"]
     return document
 
@@ -237,5 +240,5 @@ def leftovers(output: Path) -> list[str]:
     return [
         path.name
         for path in output.rglob("*")
-        if path.name in (".work", ".lock", ".probe", "snapshot") or ".unfinished" in path.name
+        if path.name in (".work", ".lock", ".closed", "snapshot") or ".unfinished" in path.name
     ]

@@ -41,7 +41,7 @@ def by(request: pytest.FixtureRequest) -> str:
 def logs(by: str, tmp_path_factory: pytest.TempPathFactory) -> Logs:
     """Nine days, in the second half of which there are intruders."""
     folder = tmp_path_factory.mktemp("organisation")
-    return organisation(folder, 6, 9, 6_000, by, people=12, machines=8, accounts=1)
+    return organisation(folder, 6, 9, 6_000, by, rounds=2, people=12, machines=8, accounts=1)
 
 
 @pytest.fixture(scope="module")

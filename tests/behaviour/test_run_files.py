@@ -78,11 +78,12 @@ def undocumented(schema: Any, path: str) -> list[str]:
 def all_kinds(town: Town, tmp_path_factory: pytest.TempPathFactory) -> Done:
     """A run that leaves records of all kinds: one object cannot be read, one came after 5 hours."""
     folder = tmp_path_factory.mktemp("kinds")
-    (folder / "damaged.json").write_text("no JSON")
+    (folder / "more").mkdir()
+    (folder / "more" / "damaged.json").write_text("no JSON")
     first = min(town.logs.rglob("*.json.gz"))
-    shutil.copyfile(first, folder / "1_CloudTrail_eu-west-1_20260302T0500Z_x.json.gz")
+    shutil.copyfile(first, folder / "more" / "1_CloudTrail_eu-west-1_20260302T0500Z_x.json.gz")
     flags = ("--geoip_database", town.cities, "--as_live")
-    return raretrail_run(folder / "out", town.logs, folder, *flags)
+    return raretrail_run(folder / "out", town.logs, folder / "more", *flags)
 
 
 @pytest.mark.parametrize("folder", ["anomalies", "dead_letters", "late"])

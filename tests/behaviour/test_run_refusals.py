@@ -93,6 +93,9 @@ def prepare_things(folder: Path) -> None:
     (folder / "finished" / "run.json").touch()
     (folder / "file").touch()
     (folder / "empty").mkdir()
+    (folder / "in" / "er").mkdir(parents=True)
+    (folder / "in" / "er" / "log.json").touch()
+    (folder / "link").symlink_to("in")
 
 
 # arguments beside the log and --output out; what the line names: thing, value, fix
@@ -101,8 +104,8 @@ REFUSALS: dict[str, tuple[list[str], list[str]]] = {
     "wrong flag of Beam": (["--runer=x"], ["--runer", "did you mean --runner"]),
     "no time": (["--from", "yesterday"], ["--from yesterday", "2026-03-02"]),
     "no span": (["--from", "2026-03-02", "--until", "2026-03-01"], ["--until 2026-03-01"]),
-    "unknown scorer": (["--scorer", "elastik"], ["--scorer", "'elastik'", "elastic"]),
-    "unknown identity": (["--identity", "arn"], ["--identity", "'arn'", "issuer"]),
+    "unknown scorer": (["--scorer", "elastik"], ["--scorer elastik", "did you mean elastic"]),
+    "unknown identity": (["--identity", "arn"], ["--identity arn", "issuer"]),
     "unknown runner": (["--runner", "FnApiRuner"], ["FnApiRuner", "did you mean FnApiRunner"]),
     "no class": (["--runner", "no.such.Runner"], ["--runner no.such.Runner", "no such runner"]),
     "missing input": (["gone.json"], ["input gone.json", "no such file"]),
@@ -123,6 +126,12 @@ REFUSALS: dict[str, tuple[list[str], list[str]]] = {
     "existing output": (["--output", "full"], ["--output", "full", "is not empty", "new folder"]),
     "existing run": (["--output", "finished"], ["finished", "results of a run", "remove it"]),
     "file as output": (["--output", "file"], ["--output", "file", "is a file", "new folder"]),
+    "output in an input": (["in", "--output", "in/out"], ["--output", "in/out", "input in,"]),
+    "output is an input": (["in", "--output", "in"], ["--output", "the input in,"]),
+    "input in output": (["in/er", "--output", "in"], ["--output", "holds the input in/er"]),
+    "output under a link": (["in", "--output", "link/out"], ["link/out", "the input in,"]),
+    "output of a pattern": (["in/*", "--output", "in/out"], ["in/out", "match the input in/*"]),
+    "output of any pattern": (["in/**/*.json", "--output", "in/out"], ["match the input in/**"]),
     "output below a file": (["--output", "file/out"], ["--output", "file/out", "cannot be"]),
 }
 
@@ -162,6 +171,52 @@ def test_broken_and_other_databases(here: Path, log: Path, shared: Path, name: s
     line = one_line(raretrail_run(here / "out", log, "--geoip_database", path), 2)
     assert str(path) in line
     assert contents(here) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "output"),
+    [("in", "out"), ("in/*.ndjson", "in/out"), ("*/log.ndjson", "out"), ("in", "inner")],
+)
+def test_folders_that_lie_apart_are_no_fault(
+    here: Path, log: Path, given: str, output: str
+) -> None:
+    (here / "in").mkdir()
+    (here / "in" / "log.ndjson").write_bytes(log.read_bytes())
+    assert raretrail_run(Path(output), given).status == 0
+
+
+def test_a_snapshot_lies_apart_too(here: Path, log: Path) -> None:
+    (here / "in").mkdir()
+    (here / "in" / "log.ndjson").write_bytes(log.read_bytes())
+    flags = ["--until", "2026-03-09", "--snapshot_out", "in/state"]
+    line = one_line(raretrail_run(here / "out", "in", *flags), 2)
+    assert "--snapshot_out" in line
+    assert "lies in the input in," in line
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"Records": [{"some": "thing"}]}', "no record of these objects is an event"),
+        ("user", "no event has the fields that the rules count by"),
+    ],
+)
+def test_a_run_that_judged_nothing_ends_with_3(here: Path, text: str, told: str) -> None:
+    if text == "user":  # a service's call has none
+        record = CALLS[0].record | {"userIdentity": {"type": "AWSService", "invokedBy": "x"}}
+        text = json.dumps(record)
+    (here / "log.json").write_text(text)
+    for _ in range(2):  # the second prints the report of the first
+        done = raretrail_run(here / "out", "log.json")
+        assert done.status == 3
+        assert f"NOTHING WAS JUDGED: {told}" in done.out
+
+
+def test_every_command_tells_its_exit_statuses(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("run", "watch", "state", "simulate"):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        assert "exit status" in capsys.readouterr().out
 
 
 def test_nothing_to_read(here: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +14,10 @@ import pytest
 from hamlet import DAY, ROOT, RULE, SLICES, between, calls, deliver, process, rules, run, states
 from town import Done, contents, write_cities
 
+from pipeline import chain, snapshot
+from pipeline.job import Job
 from pipeline.lock import Lock
+from pipeline.snapshot import publish
 
 TIMES = ["2026-03-03T12:00:00Z", "2026-03-04T12:00:00Z"]
 
@@ -98,46 +103,44 @@ def test_in_and_out_may_be_the_same_folder(place: Path, tmp_path: Path) -> None:
     assert states(state) == states(place / "whole state")
 
 
-@pytest.mark.parametrize("stop", ["copy", "manifest"])
+@pytest.mark.parametrize("stop", [".avro", "manifest.json"])
 def test_a_snapshot_stays_whole_while_one_with_the_same_content_replaces_it(
     place: Path, tmp_path: Path, stop: str
 ) -> None:
-    """Its files have the same names, which tell what they hold: none is written over."""
+    """Its files have the same names, which tell what they hold. On another disk they are copied."""
     state = copied(place, tmp_path)
     custom = f"""
-import pipeline.snapshot
-def full():
-    raise OSError(28, "No space left on device", "somewhere")
-copy, replace = pipeline.snapshot.shutil.copy2, pipeline.snapshot.Path.replace
-def copying(source, target):
-    if {stop == "copy"} and str(target).startswith({str(state)!r}):
-        open(target, "wb").close()
-        full()
-    return copy(source, target)
-def replacing(self, target):
-    if {stop == "manifest"} and str(target).startswith({str(state)!r}) and "manifest" in self.name:
-        full()
-    return replace(self, target)
-pipeline.snapshot.shutil.copy2, pipeline.snapshot.Path.replace = copying, replacing
+import errno, os
+replace = os.replace
+def replacing(source, target):
+    if str(target).startswith({str(state)!r}):
+        if not str(source).startswith(str(target)):  # not its own unfinished file
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        if str(target).endswith({stop!r}):
+            raise OSError(28, "No space left on device", "somewhere")
+    return replace(source, target)
+os.replace = replacing
 """
     command = [place / "logs", *rules(place), "--until", TIMES[0], "--snapshot_out", state]
     ended = process(tmp_path / "child", custom, "run", *command, "--output", tmp_path / "out")
+    assert ended.returncode == 1
+    assert "No space left on device" in ended.stderr
     assert "Traceback" not in ended.stderr
     done = going_on(tmp_path / "rest", place, "--snapshot_in", state)
     assert done.status == 0, done.err
 
 
-@pytest.mark.parametrize("what", ["write_whole", "_Avro._write", "copy2"])
+@pytest.mark.parametrize("what", ["write_whole", "_Avro._write", "move"])
 def test_a_full_disk_leaves_the_earlier_snapshot(place: Path, tmp_path: Path, what: str) -> None:
     state = copied(place, tmp_path)
     before = everything(state)
     owner = {"write_whole": "pipeline.files.os", "_Avro._write": "pipeline.sinks._Avro"}
-    name = {"write_whole": "fsync", "_Avro._write": "_write", "copy2": "copy2"}[what]
+    name = {"write_whole": "fsync", "_Avro._write": "_write", "move": "move_whole"}[what]
     custom = f"""
 import pipeline.files, pipeline.run, pipeline.sinks, pipeline.snapshot
 def full(*_, **__):
     raise OSError(28, "No space left on device", "somewhere")
-{owner.get(what, "pipeline.snapshot.shutil")}.{name} = full
+{owner.get(what, "pipeline.snapshot")}.{name} = full
 """
     command = [place / "logs", *rules(place), "--until", TIMES[1], "--snapshot_in", state]
     command += ["--snapshot_out", state, "--output", tmp_path / "out"]
@@ -213,6 +216,11 @@ SPOILT: dict[str, tuple[Callable[[Path], None], list[str]]] = {
         change(f"detectors.{USER}.partition_fields", ["user.name"]),
         ["partition_fields ['user.name'], not ['cloud.account.id', 'user.name']"],
     ),
+    "constants": (
+        change(f"detectors.{USER}.ageing", 0.001),
+        ["detector command-by-user has ageing 0.001, not 0.00025"],
+    ),
+    "bounds": (change(f"detectors.{USER}.most_values", 9), ["most_values 9, not 2000"]),
     "database": (
         change(f"detectors.{USER}.city_database", "Other-City"),
         ["city_database 'Other-City', not None"],
@@ -285,6 +293,100 @@ def test_a_new_detector_starts_cold_and_the_run_says_so(place: Path, tmp_path: P
         f"The detector {name} is not in the snapshot: it starts without a history."
         for name in names
     ]
+
+
+def test_another_time_to_forget_is_told_and_once(place: Path, tmp_path: Path) -> None:
+    """Less is remembered, or what is left lasts longer: no reason to lose months of state."""
+    state = copied(place, tmp_path)
+    given = ["--snapshot_in", state, "--snapshot_out", state, "--forget_after", "1d"]
+    done = taken(tmp_path / "out", place, state, TIMES[1], *given)
+    assert done.status == 0
+    assert done.err == (
+        "--forget_after: 1d from now on; what the snapshot holds was kept for 180d, and who was "
+        "forgotten then stays forgotten.\n"
+    )
+    assert done.run["accounting"]["closes"]
+    again = ["--until", "2026-03-05", "--snapshot_in", state, "--forget_after", "1d"]
+    done = going_on(tmp_path / "again", place, *again)
+    assert (done.status, done.err) == (0, "")
+
+
+# Where another run replaces it
+
+
+def replaced(state: Path, other: Path) -> None:
+    """What a run does that writes another snapshot there."""
+    shutil.copytree(other, state.parent / "new")
+    publish(state.parent / "new", state)
+
+
+def test_a_snapshot_that_is_replaced_while_a_run_reads_it(
+    place: Path, whole: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was taken as it was when the run began: whatever was there is read to its end."""
+    state = copied(place, tmp_path)
+    build = Job.build
+
+    def replacing(self: Job, *arguments: Any) -> None:
+        replaced(state, place / "whole state")
+        build(self, *arguments)
+
+    wanted = going_on(tmp_path / "wanted", place, "--snapshot_in", state)
+    monkeypatch.setattr(Job, "build", replacing)
+    done = going_on(tmp_path / "out", place, "--snapshot_in", state)
+    assert done.status == 0, done.err
+    assert alerts_of(done) == alerts_of(wanted) != b""
+    assert states(state) == states(place / "whole state")
+    assert not list((tmp_path / "out").rglob("begin"))
+
+
+def test_a_snapshot_that_is_replaced_before_it_is_taken(
+    place: Path, whole: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its files are gone, and what was planned does not fit the new one."""
+    state, begin = copied(place, tmp_path), chain.Chain.run
+
+    def replacing(self: chain.Chain, journal: Path) -> None:
+        replaced(state, place / "whole state")
+        begin(self, journal)
+
+    monkeypatch.setattr(chain.Chain, "run", replacing)
+    line = refusal(going_on(tmp_path / "out", place, "--snapshot_in", state))
+    assert f"--snapshot_in {state}: another run has replaced it" in line
+    assert "start again" in line
+
+
+def test_a_snapshot_that_is_replaced_while_it_is_checked(
+    place: Path, whole: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, digest, other = copied(place, tmp_path), snapshot.file_digest, [place / "whole state"]
+
+    def replacing(*arguments: Any) -> Any:
+        while other:
+            replaced(state, other.pop())
+        return digest(*arguments)
+
+    monkeypatch.setattr(snapshot, "file_digest", replacing)
+    manifest = snapshot.open_snapshot(state, "--snapshot_in")
+    assert manifest.horizon == "2026-03-04T12:00:00.000Z"
+
+
+def alerts_of(done: Done) -> bytes:
+    return (done.output / "alerts.ndjson").read_bytes()
+
+
+@pytest.mark.parametrize("error", [errno.EXDEV, errno.EPERM])
+def test_a_snapshot_on_another_disk_is_copied(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(error, os.strerror(error))
+
+    wanted = going_on(tmp_path / "wanted", place, "--snapshot_in", place / "state")
+    monkeypatch.setattr(os, "link", refuse)
+    done = going_on(tmp_path / "out", place, "--snapshot_in", place / "state")
+    assert done.status == 0, done.err
+    assert alerts_of(done) == alerts_of(wanted)
 
 
 # Where it is not written
@@ -375,3 +477,26 @@ def test_two_runs_cannot_write_one_at_the_same_time(place: Path, tmp_path: Path)
 def test_the_logs_reach_beyond_both_times() -> None:
     """Else the horizons would not be what ends these runs."""
     assert max(one.slice for one in calls()) > 2.5 * DAY
+
+
+# A snapshot that is there already
+
+
+def test_a_newer_snapshot_replaces_an_older_one_and_says_so(place: Path, tmp_path: Path) -> None:
+    state = copied(place, tmp_path)
+    done = taken(tmp_path / "out", place, state, TIMES[1])
+    assert done.status == 0
+    assert done.err == (
+        f"--snapshot_out {state}: its snapshot up to 2026-03-03 12:00 UTC is replaced by one up to "
+        "2026-03-04 12:00 UTC.\n"
+    )
+    assert json.loads((state / "manifest.json").read_text())["horizon"].startswith("2026-03-04T12")
+
+
+def test_an_older_snapshot_does_not_replace_a_newer_one(place: Path, tmp_path: Path) -> None:
+    state = copied(place, tmp_path)
+    before = everything(state)
+    told = refusal(taken(tmp_path / "out", place, state, "2026-03-03T11:00:00Z"))
+    assert f"--snapshot_out {state}: holds a snapshot up to 2026-03-03 12:00 UTC" in told
+    assert "newer than one up to 2026-03-03 11:00 UTC" in told
+    assert everything(state) == before

@@ -46,9 +46,9 @@ def nothing() -> None:
 def watched(clock: Clock, *arguments: object) -> list[str]:
     """The lines that a watch told until it was interrupted."""
     out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err), pytest.raises(KeyboardInterrupt):
-        watch(list(map(str, arguments)), clock, clock.sleep)
-    assert err.getvalue() == ""
+    with redirect_stdout(out), redirect_stderr(err):
+        assert watch(list(map(str, arguments)), clock, clock.sleep) == 130
+    assert err.getvalue() == "raretrail: watch ended; the same command goes on\n"
     return out.getvalue().splitlines()
 
 
@@ -66,7 +66,7 @@ def test_a_round_begins_at_once_and_at_each_quarter_of_an_hour(tmp_path: Path, l
     clock = Clock(at(81, 100.5), nothing, nothing, nothing)
     lines = watched(clock, logs, *rules(tmp_path), "--output", tmp_path / "out")
     assert clock.slept == [799.5, 900, 900, 900]
-    assert [line for line in lines if not line.startswith("judged up to ")] == []
+    assert [line for line in lines if not line.startswith("Judged up to ")] == []
     assert len(lines) == 4
 
 
@@ -74,9 +74,10 @@ def test_it_judges_up_to_a_quarter_of_an_hour_before_its_clock(tmp_path: Path, l
     """The rounds' clock is the one that is given."""
     clock = Clock(at(81, 100), nothing)
     lines = watched(clock, logs, *rules(tmp_path), "--output", tmp_path / "out")
-    assert [line.split(":  ")[0][:37] for line in lines] == [
-        "judged up to 2026-03-02T20:00:00.000Z",
-        "judged up to 2026-03-02T20:15:00.000Z",
+    read = f"{len(between(0, 80))} new records in 80 objects"
+    assert lines == [
+        f"Judged up to 2026-03-02 20:00 UTC: {read}, 0 new alerts; next at 20:30 UTC",
+        "Judged up to 2026-03-02 20:15 UTC: nothing new to read, 0 new alerts; next at 20:45 UTC",
     ]
 
 
@@ -88,17 +89,27 @@ def test_each_alert_is_told_once_with_its_score_and_reason(tmp_path: Path, logs:
         lambda: deliver(logs, [*between(81, 84), call(82, "GetSecretValue")]),
     )
     lines = watched(clock, logs, *rules(tmp_path), "--output", tmp_path / "out")
-    told = [line for line in lines if not line.startswith("judged")]
-    assert ["DeleteTrail" in told[0], "GetSecretValue" in told[1]] == [True, True]
-    assert len(told) == 2
-    assert re.fullmatch(r"  +\d+\.\d  alice .*", told[0])
-    counted = [line.split("Z: ")[1] for line in lines if line.startswith("judged")]
+    text = " ".join("\n".join(lines).split())
+    told = re.findall(r"1\. \d+\.\d alice in account \d+ called (\w+) ", text)
+    assert told == ["DeleteTrail", "GetSecretValue"]
+    counted = [line.split(": ")[1].split(";")[0] for line in lines if line.startswith("Judged")]
     assert counted == [
-        f"{len(between(0, 80))} records, 0 alerts",
-        "3 records, 1 alerts",
-        "0 records, 0 alerts",
-        "7 records, 1 alerts",
+        f"{len(between(0, 80))} new records in 80 objects, 0 new alerts",
+        "3 new records in 1 object, 1 new alert",
+        "nothing new to read, 0 new alerts",
+        "7 new records in 3 objects, 1 new alert, 2 events to be judged later",
     ]
+
+
+def test_a_history_is_told_by_its_highest_alerts(tmp_path: Path, logs: Path) -> None:
+    """Not the whole of it: it is in alerts.ndjson."""
+    many = [call(81 + 9 * n, f"New{n:02}") for n in range(15)]
+    deliver(logs, [*between(80, SLICES), *many])
+    lines = watched(Clock(END_OF_ALL), logs, *rules(tmp_path), "--output", tmp_path / "out")
+    assert f", {15 + 4} new alerts; next at " in lines[0]
+    assert sum(" called " in line for line in lines) == 10
+    assert lines[-1].startswith("     and 9 more, in ")
+    assert lines[-1].endswith("out/alerts.ndjson")
 
 
 END_OF_ALL = START + 4 * DAY * SLICE_S
@@ -108,10 +119,10 @@ def test_what_an_earlier_watch_told_is_not_told_again(tmp_path: Path, logs: Path
     deliver(logs, between(80, SLICES))
     given = [logs, *rules(tmp_path), "--output", tmp_path / "out"]
     first = watched(Clock(END_OF_ALL), *given)
-    assert len(first) == 1 + 4
+    assert sum(" called " in line for line in first) == 4
     second = watched(Clock(END_OF_ALL + 900), *given)
     assert len(second) == 1
-    assert second[0].endswith("Z: 0 records, 0 alerts")
+    assert "UTC: nothing new to read, 0 new alerts; next" in second[0]
 
 
 def test_it_goes_on_where_incremental_runs_stopped(tmp_path: Path, logs: Path) -> None:
@@ -119,7 +130,7 @@ def test_it_goes_on_where_incremental_runs_stopped(tmp_path: Path, logs: Path) -
     assert run(tmp_path / "out", *given, "--incremental", now=int(at(81))).status == 0
     deliver(logs, between(80, 81))
     lines = watched(Clock(END_OF_ALL), *given, "--output", tmp_path / "out")
-    assert lines[0].endswith("Z: 3 records, 1 alerts")
+    assert ": 3 new records in 1 object, 1 new alert; next" in lines[0]
 
 
 def test_between_rounds_the_folder_is_free(tmp_path: Path, logs: Path) -> None:
@@ -144,7 +155,7 @@ def test_ctrl_c_ends_it_cleanly(
     with redirect_stdout(io.StringIO()), redirect_stderr(err):
         given = [logs, *rules(tmp_path), "--output", tmp_path / "out"]
         assert pipeline.cli.main(["watch", *map(str, given)]) == 130
-    assert err.getvalue() == "raretrail: interrupted\n"
+    assert err.getvalue() == "raretrail: watch ended; the same command goes on\n"
     names = contents(tmp_path / "out")
     assert not [name for name in names if name.endswith((".lock", ".unfinished", "next", "done"))]
 
@@ -200,10 +211,21 @@ def test_what_makes_no_sense_with_it_is_refused(tmp_path: Path, arguments: list[
     argv = [str(tmp_path / "logs"), "--output", str(tmp_path / "out"), *arguments]
     with pytest.raises(UsageError) as refusal:
         watch(argv, Clock(END_OF_ALL), not_at_all)
-    assert str(refusal.value).startswith(f"{arguments[0]}: ")
+    assert str(refusal.value).startswith(f"{arguments[0]}: watch ")
+    assert "together" not in str(refusal.value)
     assert not (tmp_path / "out").exists()
 
 
 def not_at_all(seconds: float) -> None:
     """A sleep that nobody comes to."""
     raise AssertionError(f"a round was run, and {seconds} s would be waited")
+
+
+def test_its_help_has_only_what_means_something_there(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        watch(["--help"], Clock(0), not_at_all)
+    told = capsys.readouterr().out
+    assert all(flag in told for flag in ("--geoip_database", "--snapshot_in", "--step", "Ctrl-C"))
+    for flag in ("--incremental", "--as_live", "--from", "--until", "--snapshot_out"):
+        assert flag not in told
+    assert "130  ended by Ctrl-C" in told

@@ -176,6 +176,7 @@ def test_gaps_are_told_on_the_terminal(tmp_path: Path) -> None:
     applied = [
         {"id": name, "uuid": name, "name": name, "threshold": 75} for name in ("mine", "yours")
     ]
+    document["configuration"] |= {"incremental": False, "snapshot_out": None}
     document["configuration"]["rules_applied"] = [
         {**rule, "counts": USER_NAME, "detector": RULE.detector.fingerprint()} for rule in applied
     ]

@@ -65,9 +65,24 @@ def test_the_worked_example() -> None:
     assert surprise == pytest.approx(4.556, abs=5e-4)
     words = {factor.name: factor.words for factor in told}
     assert words["habit"] == "does something new in 1 of 12 of its actions"
-    assert words["what"].startswith("8.5 times rarer among peers than an average action")
+    assert words["what"] == "1 peer does it: 8.5 times rarer than an average action"
     assert words["place"] == "from Barcelona in 30 of 39 quarter-hours"
     assert words["kind"] == "a write, as 14 % of first sightings are"
+
+
+@pytest.mark.parametrize(
+    ("fans", "words"),
+    [
+        (0, "no peer does it, which weighs as 25.5 times rarer than an average action"),
+        (1, "1 peer does it: 8.5 times rarer than an average action"),
+        (2, "2 peers do it: 5.1 times rarer than an average action"),
+        (3_000, "3,000 peers do it: 235.5 times more common than an average action"),
+    ],
+)
+def test_how_many_peers_do_it_is_told_and_what_that_weighs(fans: int, words: str) -> None:
+    actions = popularity(6867, 563, **({"New": fans} if fans else {}))
+    _, told = judge(own([Habit("New", 0)]), cell(at(1)), "New", Peers(actions), SEEN)
+    assert told[1].words == words
 
 
 def test_s_is_the_sum_of_its_factors() -> None:

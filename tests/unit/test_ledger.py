@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import errno
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-import pipeline.ledger
 from pipeline.errors import UsageError
 from pipeline.ledger import RUN, SEEN, SNAPSHOT, WORK, Entry, Ledger
 
 BEGUN = Entry(command={"inputs": ["logs"]}, started="2026-03-02T00:00:00+00:00", now=0)
 FIRING = {"firing": "2026-03-02T00:15:00.000Z", "rule": "mine"}
-POINTS = 12
-"""No publishing of these steps does more than so many things to the disk."""
 
 
 def account(**counts: int) -> dict[str, Any]:
@@ -142,56 +138,6 @@ class Stop(BaseException):
     """A crash: nothing after it happens."""
 
 
-@pytest.mark.parametrize("point", range(POINTS))
-def test_publishing_that_stops_anywhere_is_done_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: int
-) -> None:
-    """Stopped before the n-th thing that it does to the disk after the commit."""
-    sound, output = tmp_path / "sound", tmp_path / "out"
-    for folder in (sound, output):
-        folder.mkdir()
-        add(folder, "one", b"first\n")
-    add(sound, "two", b"second\n")
-
-    done = 0
-    publishing = False
-
-    def count(owner: object, name: str) -> None:
-        original = getattr(owner, name)
-
-        def counting(*arguments: Any, **options: Any) -> Any:
-            nonlocal done
-            if publishing and done == point:
-                raise Stop
-            done += publishing
-            return original(*arguments, **options)
-
-        monkeypatch.setattr(owner, name, counting)
-
-    def published(ledger: Ledger, publish: Any = Ledger._publish) -> None:
-        nonlocal publishing
-        publishing = True
-        publish(ledger)
-
-    with monkeypatch.context() as monkeypatch:
-        count(pipeline.ledger.os, "fsync")
-        count(pipeline.ledger.Path, "replace")
-        count(shutil, "copy2")
-        count(shutil, "rmtree")
-        count(pipeline.ledger.Path, "unlink")
-        monkeypatch.setattr(Ledger, "_publish", published)
-        try:
-            add(output, "two", b"second\n")
-        except Stop:
-            pass
-        else:
-            assert point >= 6, "publishing does more than this"
-    ledger = Ledger(output)
-    assert contents(output) == contents(sound)
-    assert ledger.entry == Ledger(sound).entry
-    assert not (output / WORK / "done").exists()
-
-
 def test_alerts_that_were_half_written_are_written_again(tmp_path: Path) -> None:
     add(tmp_path, "one", b"first\n")
     ledger = Ledger(tmp_path)
@@ -263,7 +209,7 @@ def test_a_full_disk_while_publishing_loses_nothing(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(shutil, "copy2", full)
+        patch.setattr("pipeline.snapshot.move_whole", full)
         with pytest.raises(OSError, match="No space left"):
             add(tmp_path, "two", b"second\n")
     ledger = Ledger(tmp_path)

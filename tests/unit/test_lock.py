@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -171,3 +172,21 @@ def test_a_holder_that_is_slow_to_write_its_name_is_another_run(
     finally:
         go_on.set()
         thread.join()
+
+
+@pytest.mark.parametrize("error", [errno.ENOLCK, errno.ENOSPC])
+def test_a_folder_that_cannot_be_held_is_no_folder_in_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    """A file system without locks, or a full one that has no room for the name."""
+
+    def fail(*_: object) -> None:
+        raise OSError(error, os.strerror(error))
+
+    if error == errno.ENOLCK:
+        monkeypatch.setattr("pipeline.lock.fcntl.flock", fail)
+    else:
+        monkeypatch.setattr(Lock, "_tell", fail)
+    with pytest.raises(OSError, match=os.strerror(error)), Lock(tmp_path, "--output"):
+        pass
+    assert error == errno.ENOLCK or list(tmp_path.iterdir()) == []

@@ -67,6 +67,11 @@ def test_a_file_can_hold_all(tmp_path: Path) -> None:
     assert parsed("--config", str(config), "--step", "none").step == 0
 
 
+@pytest.mark.parametrize(("text", "fix"), [("7", "7d"), ("0", "1d"), ("12h", "1d")])
+def test_a_bare_number_is_shown_as_days(text: str, fix: str) -> None:
+    assert refused("--step", text).endswith(f"write it as {fix} or none")
+
+
 NO_DAYS = ["", "0d", "d", "1", "1h", "-1d", "1.5d", "1 d", "100000d", "ten", "1d\n", "None"]
 
 
@@ -98,7 +103,7 @@ def test_only_steps_can_be_none() -> None:
             ["--incremental", *UNTIL, "--snapshot_out", "x"],
             ["not together with --incremental"],
         ),
-        (["--incremental", "-"], ["input -", "not together", "name files or folders"]),
+        (["--incremental", "-"], ["INPUT -", "looked at again", "name files or folders"]),
         (["--stpe", "1d"], ["--stpe", "did you mean --step?"]),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import xml.etree.ElementTree as ET
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -29,7 +30,7 @@ from pipeline.rules import load_rules
 from pipeline.simulate import Simulation
 from pipeline.simulate.records import DAY
 from pipeline.simulate.stories import load_stories
-from pipeline.simulate.variants import CONTROLS, Overlay, overlays, plans
+from pipeline.simulate.variants import COMMON, CONTROLS, Overlay, overlays, plans
 from schemas.anomaly import Anomaly
 from schemas.slice import Evidence
 from transforms.rarity import score_of
@@ -60,10 +61,27 @@ def test_attacks_of_an_overlay_know_nothing_of_each_other(laid: list[Overlay]) -
     for overlay in laid:
         calls = [call for one in overlay.laid for call in one.attack.calls]
         start = min(call.time for call in calls)
-        assert {int(call.time - SPEC.epoch) // DAY for call in calls} == {overlay.day}
-        assert max(call.time for call in calls) - start < 7200
+        if not any(one.variant.slow for one in overlay.laid):
+            assert {int(call.time - SPEC.epoch) // DAY for call in calls} == {overlay.day}
+            assert max(call.time for call in calls) - start < 7200
         entities = [(one.attack.account.id, one.attack.caller.user) for one in overlay.laid]
         assert len(set(entities)) == len(entities)
+
+
+def test_slow_attacks_take_days_and_share_no_rare_call(laid: list[Overlay]) -> None:
+    slow = [overlay for overlay in laid if any(one.variant.slow for one in overlay.laid)]
+    assert slow
+    for overlay in slow:
+        rare: Counter[str] = Counter()
+        for one in overlay.laid:
+            assert one.variant.slow
+            names = [call.action.name for call in one.attack.calls]
+            times = [call.time for call in one.attack.calls]
+            assert len(set(names)) == len(names)
+            assert {int(time - SPEC.epoch) // DAY for time in times} <= {*DAYS}
+            assert all(b - a >= 1800 for a, b in pairwise(times))
+            rare.update(c.action.name for c in one.attack.calls if c.action.weight < COMMON)
+        assert set(rare.values()) <= {1}
 
 
 def test_variants_are_what_they_say(laid: list[Overlay]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.seen import EXACT_DAYS, LOOK_BACK_DAYS, Seen, day_of, too_old
+from pipeline.seen import LOOK_BACK_DAYS, TRIES, Seen, day_of, too_old
 
 MARCH_2 = 20_514
 """Days from 1970 to 2026-03-02."""
@@ -41,11 +41,11 @@ def test_it_begins_with_nothing_seen(tmp_path: Path) -> None:
     assert Seen(tmp_path / "none").news([]) == []
 
 
-@pytest.mark.parametrize("age", [0, EXACT_DAYS, 30])
+@pytest.mark.parametrize("age", [0, 3, 30])
 def test_what_was_read_is_not_new(tmp_path: Path, age: int) -> None:
     names = [write(tmp_path, MARCH_2 - age, mark) for mark in "bac"]
     seen = Seen(tmp_path / "none")
-    seen.note(names, names, MARCH_2)
+    seen.note(names, (), names, MARCH_2)
     assert seen.news(names) == []
     assert again(seen, tmp_path / "seen").news(names) == []
 
@@ -55,25 +55,13 @@ def test_news_keep_their_order(tmp_path: Path) -> None:
     assert Seen(tmp_path / "none").news(names) == names
 
 
-@pytest.mark.parametrize("day", [MARCH_2, MARCH_2 - EXACT_DAYS + 1])
-def test_in_a_recent_folder_what_is_new_is_told_alone(tmp_path: Path, day: int) -> None:
-    old = write(tmp_path, day, "a")
+@pytest.mark.parametrize("age", [0, 3, 30, LOOK_BACK_DAYS])
+def test_what_is_new_is_told_alone(tmp_path: Path, age: int) -> None:
+    old, other = write(tmp_path, MARCH_2 - age, "a"), write(tmp_path, MARCH_2, "a")
     seen = Seen(tmp_path / "none")
-    seen.note([old], [old], MARCH_2)
-    new = write(tmp_path, day, "b")
-    assert again(seen, tmp_path / "seen").news([old, new]) == [new]
-
-
-def test_in_an_older_folder_what_is_new_brings_all_of_it(tmp_path: Path) -> None:
-    old = write(tmp_path, MARCH_2 - EXACT_DAYS, "a")
-    other = write(tmp_path, MARCH_2, "a")
-    seen = Seen(tmp_path / "none")
-    seen.note([old, other], [old, other], MARCH_2)
-    new = write(tmp_path, MARCH_2 - EXACT_DAYS, "b")
-    names = [old, new, other]
-    assert seen.news(names) == [old, new]
-    seen.note([old, new], names, MARCH_2)
-    assert seen.news(names) == []
+    seen.note([old, other], (), [old, other], MARCH_2)
+    new = write(tmp_path, MARCH_2 - age, "b")
+    assert again(seen, tmp_path / "seen").news([old, new, other]) == [new]
 
 
 @pytest.mark.parametrize("age", [0, 30])
@@ -82,7 +70,7 @@ def test_an_object_that_changed_is_new(tmp_path: Path, age: int, change: str) ->
     name = write(tmp_path, MARCH_2 - age, "a")
     other = write(tmp_path, MARCH_2 - 1, "b")
     seen = Seen(tmp_path / "none")
-    seen.note([name, other], [name, other], MARCH_2)
+    seen.note([name, other], (), [name, other], MARCH_2)
     before = os.stat(name)
     if change == "size":
         Path(name).write_text("xy")
@@ -98,7 +86,7 @@ def test_an_object_that_grows_while_it_is_read_is_new_again(tmp_path: Path) -> N
     seen = Seen(tmp_path / "none")
     assert seen.news([name]) == [name]
     Path(name).write_text("more than there was")
-    seen.note([name], [name], MARCH_2)
+    seen.note([name], (), [name], MARCH_2)
     assert seen.news([name]) == [name]
 
 
@@ -108,7 +96,7 @@ def test_a_part_that_is_not_read_yet_stays_new(tmp_path: Path, age: int) -> None
     read = [write(tmp_path, MARCH_2 - age, mark) for mark in "ab"]
     left = [write(tmp_path, MARCH_2 - age + 1, mark) for mark in "ab"]
     seen = Seen(tmp_path / "none")
-    seen.note(read, read + left, MARCH_2)
+    seen.note(read, (), read + left, MARCH_2)
     assert seen.news(read + left) == left
     assert again(seen, tmp_path / "seen").news(read + left) == left
 
@@ -118,49 +106,69 @@ def test_objects_of_one_folder_without_a_date_are_told_one_by_one(tmp_path: Path
     for name in names:
         Path(name).touch()
     seen = Seen(tmp_path / "none")
-    seen.note(names[:1], names, MARCH_2 + 1_000)
+    seen.note(names[:1], (), names, MARCH_2 + 1_000)
     assert seen.news(names) == names[1:]
-    seen.note(names[:2], names, MARCH_2 + 2_000)
+    seen.note(names[:2], (), names, MARCH_2 + 2_000)
     assert seen.news(names) == names[2:]
 
 
 def test_what_is_gone_is_forgotten_and_new_if_it_comes_back(tmp_path: Path) -> None:
-    name, other = write(tmp_path, MARCH_2, "a"), write(tmp_path, MARCH_2 - 1, "a")
+    name, other = write(tmp_path, MARCH_2, "a"), write(tmp_path, MARCH_2, "b")
     seen = Seen(tmp_path / "none")
-    seen.note([name, other], [name, other], MARCH_2)
-    seen.note([], [other], MARCH_2)
+    seen.note([name, other], (), [name, other], MARCH_2)
+    seen.note([], (), [other], MARCH_2)
     assert seen.news([name, other]) == [name]
     Path(name).unlink()
     assert seen.news([name, other]) == [], "the run itself says that it is gone"
 
 
-def test_a_folder_that_grows_old_is_remembered_by_its_sum(tmp_path: Path) -> None:
-    names = [write(tmp_path, MARCH_2, f"{number:05}") for number in range(200)]
+def test_folders_of_dates_that_are_gone_may_come_back(tmp_path: Path) -> None:
+    """As of a disk that is not mounted for a while; but what is too old does not."""
+    name, undated = write(tmp_path, MARCH_2, "a"), str(tmp_path / "a")
+    Path(undated).touch()
     seen = Seen(tmp_path / "none")
-    seen.note(names, names, MARCH_2)
-    exact = len(seen.encode())
-    later = write(tmp_path, MARCH_2 + EXACT_DAYS, "a")
-    seen.note([later], [*names, later], MARCH_2 + EXACT_DAYS)
-    assert len(seen.encode()) < exact - 199 * 8 + 100
-    assert seen.news([*names, later]) == []
+    seen.note([name, undated], (), [name, undated], MARCH_2)
+    seen.note([], (), [], MARCH_2 + LOOK_BACK_DAYS)
+    assert again(seen, tmp_path / "seen").news([name, undated]) == [undated]
+    seen.note([], (), [], MARCH_2 + LOOK_BACK_DAYS + 1)
+    assert seen.news([name, undated]) == [name, undated]
+
+
+@pytest.mark.parametrize("age", [0, 30])
+def test_what_could_not_be_read_is_new_until_it_was_tried_often(tmp_path: Path, age: int) -> None:
+    bad, good = write(tmp_path, MARCH_2 - age, "a"), write(tmp_path, MARCH_2 - age, "b")
+    seen, names = Seen(tmp_path / "none"), [bad, good]
+    assert seen.news(names) == names
+    seen.note(names, {bad}, names, MARCH_2)
+    for _ in range(TRIES - 1):
+        seen = again(seen, tmp_path / "seen")
+        assert seen.news(names) == [bad]
+        assert not seen.gave_up(bad)
+        seen.note([], (), names, MARCH_2)  # a step that reads something else
+        seen.note([bad], {bad}, names, MARCH_2)
+    seen = again(seen, tmp_path / "seen")
+    assert seen.news(names) == []
+    assert seen.gave_up(bad)
+    assert not seen.gave_up(good)
+    Path(bad).write_text("mended")
+    assert seen.news(names) == [bad]
+    seen.note([bad], (), names, MARCH_2)
+    assert seen.news(names) == []
+    assert not seen.gave_up(bad)
 
 
 def test_the_memory_levels_off(tmp_path: Path) -> None:
-    """60 days with 40 objects each: what is looked at grows, what is remembered does not, but for
-    a line a folder.
-    """
-    seen, names, sizes = Seen(tmp_path / "none"), list[str](), list[int]()
-    for day in range(60):
-        new = [write(tmp_path, MARCH_2 + day, f"{number:03}") for number in range(40)]
-        names += new
-        assert seen.news(names) == new
-        seen.note(new, names, MARCH_2 + day)
+    """Objects of 100 days, 8 bytes each while they are looked at."""
+    seen, there, sizes = Seen(tmp_path / "none"), list[str](), list[int]()
+    for day in range(100):
+        new = [write(tmp_path, MARCH_2 + day, f"{number:03}") for number in range(10)]
+        there = [name for name in (*there, *new) if not too_old(name, MARCH_2 + day)]
+        assert seen.news(there) == new
+        seen.note(new, (), there, MARCH_2 + day)
         sizes.append(len(seen.encode()))
-    growth = [after - before for before, after in zip(sizes[EXACT_DAYS:], sizes[EXACT_DAYS + 1 :])]  # noqa: B905
-    assert max(growth) < 200 < 40 * 8
-    dropped = [name for name in names if not too_old(name, MARCH_2 + 59 + LOOK_BACK_DAYS)]
-    seen.note([], dropped, MARCH_2 + 59)
-    assert len(seen.encode()) < sizes[5]
+    assert sizes[-1] == sizes[LOOK_BACK_DAYS]
+    line = len(str(folder(tmp_path, MARCH_2)))
+    assert sizes[-1] < (LOOK_BACK_DAYS + 1) * (10 * 8 + line + 10)
 
 
 def test_how_far_back_is_looked() -> None:
@@ -169,14 +177,14 @@ def test_how_far_back_is_looked() -> None:
     assert too_old(name, MARCH_2 + LOOK_BACK_DAYS + 1)
     assert not too_old("/logs/undated", MARCH_2 * 2)
     assert day_of(MARCH_2 * 86_400_000) == day_of(MARCH_2 * 86_400_000 + 86_399_999) == MARCH_2
-    assert (EXACT_DAYS, LOOK_BACK_DAYS) == (3, 90)
+    assert LOOK_BACK_DAYS == 90
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-3], lambda data: b"junk" + data])
 def test_a_damaged_memory_is_told(tmp_path: Path, damage: object) -> None:
     name = write(tmp_path, MARCH_2, "a")
     seen = Seen(tmp_path / "none")
-    seen.note([name], [name], MARCH_2)
+    seen.note([name], (), [name], MARCH_2)
     path = tmp_path / "seen.avro"
     assert callable(damage)
     path.write_bytes(damage(seen.encode()))
@@ -189,6 +197,6 @@ def test_a_damaged_memory_is_told(tmp_path: Path, damage: object) -> None:
 def test_the_same_memory_is_the_same_bytes(tmp_path: Path) -> None:
     names = [write(tmp_path, MARCH_2 - age, mark) for age in (0, 9) for mark in "ab"]
     one, other = Seen(tmp_path / "none"), Seen(tmp_path / "none")
-    one.note(names, names, MARCH_2)
-    other.note(names[::-1], names[::-1], MARCH_2)
+    one.note(names, (), names, MARCH_2)
+    other.note(names[::-1], (), names[::-1], MARCH_2)
     assert one.encode() == other.encode()

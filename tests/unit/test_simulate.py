@@ -27,6 +27,7 @@ from pipeline.simulate.delivery import second_trail
 from pipeline.simulate.organisation import Organisation
 from pipeline.simulate.people import Person
 from pipeline.simulate.records import stamp
+from pipeline.simulate.spec import COVERS
 from pipeline.simulate.stories import HABIT, load_stories
 
 SMALL = Simulation(events=2_500, days=4, people=6, machines=8, accounts=2)
@@ -142,7 +143,14 @@ def test_one_person_more_changes_nobody(tmp_path: Path) -> None:
     def lives(people: int) -> list[Any]:
         organisation = Organisation(replace(SMALL, people=people))
         return [
-            (p.name, p.team, p.key, p.accesses, p.agents, p.habits.often(200), p.whereabouts.places)
+            (
+                p.name,
+                p.team,
+                p.member.key,
+                p.member.accesses,
+                p.habits.often(200),
+                p.whereabouts.places,
+            )
             for p in (Person(organisation, i) for i in range(people))
         ]
 
@@ -318,6 +326,8 @@ def test_people_have_menus_and_meet_new_things(world: World) -> None:
     steep = []
     for menu in menus.values():
         counts = [n for _, n in menu.most_common() if n > 2]
+        if len(counts) < 6:  # somebody whose sessions mostly do not name them
+            continue
         steep.append(-np.polyfit(np.log(np.arange(len(counts)) + 1), np.log(counts), 1)[0])
     assert 0.9 <= np.median(steep) <= 1.6
 
@@ -427,13 +437,15 @@ def test_attacks_are_told_as_their_stories(world: World) -> None:
     assert world.summary.techniques >= 20
     assert {row["attack"] for row in attacks.values()} == set(stories)
     assert {row["place"] for row in attacks.values()} == {"home", "far", "odd"}
-    assert {row["cover"] for row in attacks.values()} == {"alone", "busy", "camouflaged"}
+    assert {row["cover"] for row in attacks.values()} == {*COVERS} - {"mixed"}
     assert {row["victim"] for row in attacks.values()} == {"person", "machine"}
     steps: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for row in world.labels:
         steps[row["attack_id"]].append((row["step"], row["action"]))
     for number, row in attacks.items():
         told = [d.call for d in stories[row["attack"]].deeds for _ in range(d.times)]
+        if row["cover"] == "slow":  # nothing twice, but habits
+            told = [c for i, c in enumerate(told) if c == HABIT or c not in told[:i]]
         made = Counter(action for step, action in steps[number] if step != "0")
         named = Counter(call.split(":")[1] for call in told if call != HABIT)
         assert named <= made
@@ -495,9 +507,9 @@ def test_the_smallest_organisation_lives(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"people": 0}, "people is 0: it must be at least 1"),
-        ({"seed": -1}, "seed is -1: it must not be negative"),
-        ({"cover": "cloak"}, "cover is 'cloak': it must be one of mixed, alone"),
+        ({"people": 0}, "people 0: must be at least 1"),
+        ({"seed": -1}, "seed -1: must be at least 0"),
+        ({"cover": "cloak"}, "cover cloak: must be one of mixed, alone"),
     ],
 )
 def test_a_wrong_specification_is_refused(change: dict[str, Any], words: str) -> None:

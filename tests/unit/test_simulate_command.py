@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import errno
 import gzip
 import json
@@ -12,15 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.simulate import command, delivery
+from pipeline.cli import main
+from pipeline.simulate import delivery
 
 FEW = ["--events", "1500", "--days", "3", "--people", "4", "--machines", "5", "--accounts", "2"]
 
 
 def simulate(*arguments: object) -> int:
-    parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    return command.run(parser.parse_args([str(each) for each in arguments]))
+    return main(["simulate", *map(str, arguments)])
 
 
 def test_it_says_what_was_written_and_what_to_type_next(
@@ -62,20 +60,42 @@ def test_no_attacks_leaves_the_labels_empty(
     assert len((tmp_path / "sim" / "labels.csv").read_text().splitlines()) == 1
 
 
-@pytest.mark.parametrize("thing", ["full directory", "file", "no people"])
+REFUSED = {
+    "a full directory": (["full"], "DIR full: is not empty; name a new or empty directory"),
+    "a file": (["full/thing"], "DIR full/thing: is a file; name a new or empty directory"),
+    "no people": (["sim", "--people", "0"], "--people 0: must be at least 1"),
+    "no seed": (["sim", "--seed=-1"], "--seed -1: must be at least 0"),
+    "no number": (["sim", "--days", "many"], "--days many: not a whole number; see"),
+    "no date": (
+        ["sim", "--start", "monday"],
+        "--start monday: not a date, such as 2026-03-02",
+    ),
+    "no value": (["sim", "--days"], "--days: a value is missing; see raretrail simulate --help"),
+    "no cover": (
+        ["sim", "--cover", "camoflaged"],
+        "--cover camoflaged: no such value (did you mean camouflaged?); choose mixed, alone, busy, "
+        "camouflaged or slow",
+    ),
+    "no flag": (["sim", "--evnts", "5"], "--evnts: no such option (did you mean --events?)"),
+    "no directory": ([], "DIR: not given; see raretrail simulate --help"),
+    "two directories": (["sim", "sam"], "sam: one argument too many; see"),
+}
+
+
+@pytest.mark.parametrize("thing", REFUSED)
 def test_wrong_use_is_one_line_and_status_2(
-    thing: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    thing: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thing").write_text("mine")
-    flags, words = {
-        "full directory": ([tmp_path / "full"], f"DIR is {tmp_path}/full, which is not empty"),
-        "file": ([tmp_path / "full" / "thing"], "which is a file"),
-        "no people": ([tmp_path / "sim", "--people", "0"], "people is 0: it must be at least 1"),
-    }[thing]
+    flags, words = REFUSED[thing]
     assert simulate(*flags) == 2
     said = capsys.readouterr()
-    assert words in said.err
+    assert said.err.startswith(f"raretrail: {words}")
     assert said.err.count("\n") == 1
     assert said.out == ""
     assert [each.name for each in tmp_path.iterdir()] == ["full"]
@@ -91,7 +111,7 @@ def test_a_place_that_cannot_be_written_is_one_line_and_status_1(
 ) -> None:
     assert simulate("/proc/nowhere/sim", *FEW) == 1
     said = capsys.readouterr().err
-    assert said.startswith("raretrail simulate: /proc/nowhere")
+    assert said.startswith("raretrail: DIR /proc/nowhere")
     assert said.count("\n") == 1
 
 
@@ -118,8 +138,7 @@ def test_what_breaks_off_leaves_no_half_object(
         assert simulate(tmp_path / "sim", *FEW) == 1
         assert "No space left" in capsys.readouterr().err.splitlines()[-1]
     else:
-        with pytest.raises(KeyboardInterrupt):
-            simulate(tmp_path / "sim", *FEW)
+        assert simulate(tmp_path / "sim", *FEW) == 130
     left = [each for each in (tmp_path / "sim" / "logs").rglob("*") if each.is_file()]
     assert len(left) == 39
     for each in left:

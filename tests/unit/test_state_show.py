@@ -14,6 +14,7 @@ from fastavro.write import Writer
 
 from pipeline import snapshot
 from pipeline.cli import main
+from pipeline.fit import fingerprints
 from schemas.anomaly import Anomaly
 from schemas.entity import ORGANISATION, EntityKey
 from schemas.rule import Rule
@@ -97,7 +98,7 @@ def write(
                 writer.write(SAVED_STATE.read(SAVED_STATE.encode(SavedState(*pair))))
             writer.flush()
     loaded = [USERS, CITIES, *more]
-    told = snapshot.fingerprints(loaded, "role", "Test-City")
+    told = fingerprints(loaded, "role", "Test-City", 180)
     snapshot.seal(folder, MARCH_2 + 23, told, loaded, {})
     return folder
 
@@ -134,19 +135,26 @@ def test_a_snapshot_as_a_whole(tmp_path: Path) -> None:
     both = sizes[user("alice")] + sizes[user("bob")]
     assert (status, err) == (0, "")
     assert out.splitlines() == [
-        "Horizon 2026-03-02T06:00:00.000Z: firings up to it are done",
-        "window-by-user: event.action by cloud.account.id, user.name, scorer window",
-        f"          2 entities, {both:,} bytes",
-        "          2 times one did an action, not learned yet",
-        f"          2 actions: {ACCOUNT} / alice",
-        f"          1 actions: {ACCOUNT} / bob",
-        "by-city: event.action by source.geo.country_iso_code, source.geo.city_name, scorer window",
-        f"          1 entities, {sizes[city('GB', 'London')]:,} bytes",
-        "          0 times one did an action, not learned yet",
-        "          2 actions: GB / London",
-        "users",
-        "          0 anomalies wait to be chosen",
-        "          2 actions of an entity alerted lately",
+        "What is remembered when all is judged up to 2026-03-02 06:00 UTC",
+        "",
+        "Users (detector window-by-user, window)",
+        f"  2 users, {both:,} bytes",
+        "  2 actions of the last hours, not learned yet",
+        "  Those that do the most different actions",
+        f"          2  {ACCOUNT} / alice",
+        f"          1  {ACCOUNT} / bob",
+        "",
+        "Cities (detector by-city, window)",
+        f"  1 place, {sizes[city('GB', 'London')]:,} bytes",
+        "  0 actions of the last hours, not learned yet",
+        "  Those that do the most different actions",
+        "          2  GB / London",
+        "",
+        "Alerts of users",
+        "  0 waiting: the cap held them back, up to 2 hours",
+        "  2 in the last 6 hours, which are not repeated within two",
+        "",
+        f"To see one of them: raretrail state show {tmp_path / 'state'} NAME",
     ]
 
 
@@ -155,8 +163,8 @@ def test_entities_of_a_detector_that_weighs_tools_are_counted(tmp_path: Path) ->
     _, out, _ = shown(
         write(tmp_path / "state", {user("alice", weighs): entity_state()}, {}, weighs)
     )
-    assert "          1 entities, " in out
-    assert f"          2 actions: {ACCOUNT} / alice" in out
+    assert "  1 user, " in out
+    assert f"          2  {ACCOUNT} / alice" in out
 
 
 def test_the_five_largest_are_named(made: Callable[..., Path]) -> None:
@@ -166,7 +174,7 @@ def test_the_five_largest_are_named(made: Callable[..., Path]) -> None:
     }
     status, out, _ = shown(made(**names))
     assert status == 0
-    found = [line.split("/ ")[1] for line in out.splitlines() if "actions: " in line]
+    found = [line.split("/ ")[1] for line in out.splitlines() if f"{ACCOUNT} / " in line]
     assert found == ["u8", "u7", "u6", "u5", "u4"]
 
 
@@ -177,22 +185,22 @@ def test_an_entity_by_its_name(made: Callable[..., Path], name: str) -> None:
     assert (status, err) == (0, "")
     lines = out.splitlines()
     size = len(ENTITY_STATE.encode(state))
-    key = USERS.detector.key
-    assert lines[0] == f"{ACCOUNT} / alice ({key}, scope organisation, {size:,} bytes)"
-    assert lines[1] == (
-        "  active in 3 quarter-hours from 2026-03-02T12:00:00.000Z to 2026-03-03T00:15:00.000Z"
-    )
-    assert lines[2] == "        0     6     12    18    UTC"
-    assert lines[3] == "    Mon             @           |"
-    assert lines[5] == "    Wed             +           |"
-    assert [line[4:7] for line in lines[3:10]] == ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
-    assert lines[10:] == [
-        "  2 actions",
+    assert lines[0] == f"{ACCOUNT} / alice (detector window-by-user, {size:,} bytes)"
+    assert lines[1:4] == [
+        "  Active in 3 quarter-hours from 2026-03-02 12:00 UTC to 2026-03-03 00:15 UTC",
+        "  When: days and hours in UTC, denser is more often",
+        "        0     6     12    18",
+    ]
+    assert lines[4] == "    Mon             @           |"
+    assert lines[6] == "    Wed             +           |"
+    assert [line[4:7] for line in lines[4:11]] == ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+    assert lines[11:] == [
+        "  2 actions, each in how many quarter-hours",
         "          3  GetObject, last on 2026-03-02",
         "          1  ListBuckets, last on 2026-03-02",
-        "  1 places",
+        "  1 place, each in how many quarter-hours",
         "          3  London, last on 2026-03-02",
-        "  1 tools",
+        "  1 tool, each in how many quarter-hours",
         "          3  aws-cli, last on 2026-03-02",
     ]
 
@@ -201,9 +209,9 @@ def test_a_city_by_its_name(tmp_path: Path) -> None:
     states = {city("GB", "London"): entity_state(), city("CA", "London"): entity_state()}
     folder = write(tmp_path / "state", states, {})
     _, both, _ = shown(folder, "London")
-    assert both.count(", scope organisation, ") == 2
+    assert both.count("(detector by-city, ") == 2
     _, one, _ = shown(folder, "CA / London")
-    assert one.count(", scope organisation, ") == 1
+    assert one.count("(detector by-city, ") == 1
     assert one.startswith("CA / London (")
 
 
@@ -218,20 +226,20 @@ def test_what_is_not_learned_yet_and_what_came_too_late(made: Callable[..., Path
         strays={f"Stray{number:02}": 1 for number in range(30)},
     )
     _, out, _ = shown(made(alice=state), "alice")
-    assert "  nothing learned yet\n" in out
+    assert "  Nothing is learned yet\n" in out
     assert (
-        "  pending 2026-03-02T00:00:00.000Z, learned 2 h later: "
+        "  Quarter-hour of 2026-03-02 00:00 UTC, judged, learned 2 hours after its end: "
         "Action0, Action1, Action2, Action3, Action4 and 2 more\n"
     ) in out
-    assert ("  pending 2026-03-02T00:15:00.000Z, known at 2026-03-02T10:15:00.000Z: One\n") in out
-    assert out.count("not learned: Stray") == 20
+    assert "  Quarter-hour of 2026-03-02 00:15 UTC, judged at 2026-03-02 10:15 UTC: One\n" in out
+    assert out.count("  Came too late to be learned: Stray") == 20
     assert "Stray19" in out
 
 
 def test_long_lists_are_cut_and_the_most_frequent_come_first(made: Callable[..., Path]) -> None:
     counts = {f"Action{number:02}": number + 1 for number in range(25)}
     _, out, _ = shown(made(alice=entity_state(actions=values(counts))), "alice")
-    assert "  25 actions\n         25  Action24, " in out
+    assert "  25 actions, each in how many quarter-hours\n         25  Action24, " in out
     assert "          6  Action05, " in out
     assert "Action04" not in out
     assert "    and 5 more\n" in out
@@ -276,7 +284,7 @@ def test_an_unknown_entity(made: Callable[..., Path], name: str) -> None:
     status, out, err = shown(folder, name)
     assert (status, out) == (2, "")
     assert err.count("\n") == 1
-    assert err.startswith("raretrail: ENTITY ")
+    assert err.startswith("raretrail: NAME ")
     assert f"no user or city in {folder} has this name" in err
     assert err[:-1].isprintable()
 
@@ -290,6 +298,23 @@ def test_what_is_no_snapshot(tmp_path: Path) -> None:
         assert err.startswith(f"raretrail: SNAPSHOT {tmp_path / name}: ")
         assert told in err
         assert err.count("\n") == 1
+
+
+def test_the_snapshot_in_the_folder_of_an_incremental_run_is_found(tmp_path: Path) -> None:
+    write(tmp_path / "out" / "snapshot", {user("alice"): entity_state()}, {})
+    (tmp_path / "out" / "run.json").touch()
+    status, out, _ = shown(tmp_path / "out")
+    assert status == 0
+    assert out == shown(tmp_path / "out" / "snapshot")[1]
+    assert shown(tmp_path / "out", "alice")[0] == 0
+
+
+def test_results_without_a_state_say_so(tmp_path: Path) -> None:
+    (tmp_path / "run.json").touch()
+    status, out, err = shown(tmp_path)
+    assert (status, out) == (2, "")
+    assert f"SNAPSHOT {tmp_path}: holds the results of a run that kept no state" in err
+    assert "--snapshot_out" in err
 
 
 @pytest.mark.parametrize(

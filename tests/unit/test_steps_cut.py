@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.steps import LONG_DAYS, Step, cut, date_of, days_of, whole
+from pipeline.steps import LONG_DAYS, PATIENCE_MS, Step, cut, date_of, days_of, horizon_at, whole
+from transforms.firing import DELIVERY_DELAY_MS, known_at, time_of, timing
 
 DAY_MS = 86_400_000
 SLICE_MS = 900_000
@@ -156,3 +157,42 @@ def test_where_a_step_ends_does_not_depend_on_what_comes_later(length: int) -> N
     names = [folder(day) for day in range(2, 20)]
     few, many = cut(names[:9], length, None), cut(names, length, None)
     assert many[: len(few) - 1] == few[:-1]
+
+
+# The horizon of an incremental run
+
+
+MINUTE = 60_000
+times = st.integers(MARCH_2 * DAY_MS, (MARCH_2 + 60) * DAY_MS)
+
+
+def test_a_horizon_follows_the_clock_while_there_are_deliveries() -> None:
+    now = MARCH_2 * DAY_MS + 31 * MINUTE
+    assert time_of(horizon_at(now, now - MINUTE)) == MARCH_2 * DAY_MS + 15 * MINUTE
+    assert horizon_at(now, now - PATIENCE_MS) == horizon_at(now, now)
+    assert PATIENCE_MS == 90 * MINUTE
+
+
+def test_a_horizon_waits_for_a_source_that_is_silent() -> None:
+    newest = MARCH_2 * DAY_MS + 4 * MINUTE
+    late = {horizon_at(newest + days * DAY_MS, newest) for days in (1, 30, 27_000)}
+    assert [time_of(horizon) for horizon in late] == [newest + 86 * MINUTE]
+
+
+def test_something_new_moves_a_horizon_on_though_it_was_delivered_long_ago() -> None:
+    newest, now = MARCH_2 * DAY_MS, (MARCH_2 + 9) * DAY_MS
+    before = horizon_at(now, newest)
+    assert horizon_at(now, newest, before) == before + 1
+    assert horizon_at(now, newest, before - 3) == before
+    assert horizon_at(newest + 15 * MINUTE, newest, before) < before, "not beyond the clock"
+
+
+@given(
+    newest=times, now=times, lag=st.integers(0, DELIVERY_DELAY_MS - 1), gap=st.integers(0, DAY_MS)
+)
+def test_what_comes_in_time_is_never_too_late(newest: int, now: int, lag: int, gap: int) -> None:
+    """Whatever the clock said before: an event that is delivered within 15 minutes is learned."""
+    arrival = newest + gap
+    slice_ = (arrival - lag) // SLICE_MS
+    known = max(known_at(slice_, arrival), horizon_at(now, newest) + 1)
+    assert timing(slice_, known) != "too_late"

@@ -227,6 +227,8 @@ def run_json(of: Rule, alerts: int) -> dict[str, Any]:
         "carried_in": {},
         "listing": {"listed": 1, "skipped": {}},
         "configuration": {
+            "incremental": False,
+            "snapshot_out": None,
             "rules_applied": [
                 {
                     "uuid": of.uuid,
@@ -236,7 +238,7 @@ def run_json(of: Rule, alerts: int) -> dict[str, Any]:
                     "threshold": of.threshold,
                     "detector": of.detector.fingerprint(),
                 }
-            ]
+            ],
         },
         "versions": {},
     }
