@@ -46,17 +46,17 @@ def plan(
     ledger = Ledger(settings.output)
     command, entry = command_of(settings, rules), ledger.entry
     if entry is not None:
-        asked = {"incremental": True} if settings.incremental else command
-        check_same(settings.output, entry.command, asked)
+        same = {"incremental": True} if settings.incremental else command
+        check_same(settings.output, entry.command, same)
         if entry.finished:  # it was stopped when all was done
             return Chain(settings, options, rules, incidents, listing, [], ledger, entry), []
+    notices = replaced(settings)
     begin, told = _begin(settings, rules, entry)
-    notices = [*replaced(settings), *told]
     if entry is None:
         entry = Entry(command=command, started=_iso(now), now=now)
         if begin is not None:
             entry.horizon, entry.carried_in = begin.firing, dict(begin.held)
-    notices += _too_late(incidents, entry)
+    notices += [*told, *_too_late(incidents, entry)]
     seen = None
     if settings.incremental:
         entry.now, entry.started = now, _iso(now)

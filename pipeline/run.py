@@ -64,6 +64,7 @@ def run_settings(
     writes = (("--output", settings.output), ("--snapshot_out", settings.snapshot_out))
     check_apart(settings.inputs, writes)
     if not goes_on(settings.output) and (done := finished(settings.output)):
+        sweep(settings.output)
         print(_repeated(settings, rules, done, now), file=sys.stderr)
         return report(settings.output)
     _check_free(settings.output)

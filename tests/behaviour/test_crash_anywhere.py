@@ -6,6 +6,7 @@ The graph is not run here: what it leaves in a step's folder is written by hand.
 from __future__ import annotations
 
 import gc
+import re
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -98,7 +99,8 @@ def contents(folder: Path) -> dict[str, str]:
             continue
         text = path.read_text(errors="replace") if path.is_file() else "folder"
         known = path.name not in ("run.json", "ledger.json", "seen.avro")
-        found[str(path.relative_to(folder))] = text if known else "there"
+        name = re.sub(r"T\d{6}-\d+-", "-", str(path.relative_to(folder)))  # of one run more or less
+        found[name] = text if known else "there"
     return found
 
 
