@@ -42,6 +42,7 @@ def test_names_that_one_entity_alone_has_do_not_count_where_that_is_guarded(
         fold = Weighed(of)
         fold.fire(NOW, *(told(of, f"honest-{n}", "Get", "Put") for n in range(50)))
         fold.fire(NOW, *(told(of, f"liar-{n}", *made_up(number, f"M{n}")) for n in range(liars)))
+        fold.resume(NOW)
         (said,) = fold.fire(NOW, user("alice", of=of.detector))
         found.append(factor(said, "what"))
     assert (found[0] == found[1]) is (of is GUARDED)
@@ -101,6 +102,9 @@ def test_of_an_entity_20_first_times_a_day_count_where_that_is_guarded(of: Rule)
     assert sightings(fold, of) == ((24, 20) if of is GUARDED else (40, 36))
     fold.fire(NOW + DAY, user("scanner", NOW + DAY, of=of.detector))
     assert sightings(fold, of, NOW + DAY) == (1, 0), "a new day"
+    assert fold.state.scope.of(of.detector.key).days[NOW // DAY].booked == {}, (
+        "and the old is closed"
+    )
 
 
 def test_which_of_them_count_is_not_a_matter_of_order() -> None:
