@@ -18,6 +18,9 @@ run: $(VENV)/ready  ## simulate an organisation with attacks, and judge it (abou
 test: $(VENV)/ready  ## run all tests
 	$(BIN)/python -m pytest
 
+test-cluster: $(VENV)/ready  ## run the tests on a real Flink (Java 17 and Maven; about 5 minutes)
+	$(BIN)/python -m pytest tests/integration
+
 lint: $(VENV)/ready  ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -47,4 +50,4 @@ $(VENV)/ready: pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-.PHONY: help run test lint bench quality soak demo-clean clean
+.PHONY: help run test test-cluster lint bench quality soak demo-clean clean

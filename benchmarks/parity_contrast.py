@@ -81,12 +81,7 @@ class _Given(ScoreFold):
 def judge(scenario: Mapping[str, Any]) -> dict[Judged, Anomaly]:
     """All judgements of a scenario."""
     rules = rules_of(scenario["tool"])
-    elements: list[bytes] = []
-    for column, (name, rule) in enumerate(rules.items(), start=1):
-        for entity, groups in _groups(scenario["slices"], column, name == "user").items():
-            key = EntityKey(rule.detector.key, ORGANISATION, (entity,)).encode()
-            fold = _Given(rule.detector, {key: groups})
-            elements += [one for tag, (_, one) in _pairs(replay(fold, key, [key]))]
+    elements = messages(scenario["slices"], rules)
     said = replay(WeighFold(tuple(rules.values())), ORGANISATION.encode(), elements)
     found = [ANOMALY.decode(data) for tag, data in said if tag == "anomalies"]
     names = {rule.uuid: name for name, rule in rules.items()}
@@ -94,6 +89,18 @@ def judge(scenario: Mapping[str, Any]) -> dict[Judged, Anomaly]:
         (names[one.rule_id], one.slice_start // 1000, _only(one.entity), one.action): one
         for one in found
     }
+
+
+def messages(slices: Iterable[list[Any]], rules: Mapping[str, Rule]) -> list[bytes]:
+    """What the entities of a scenario tell their peers."""
+    slices = list(slices)
+    elements: list[bytes] = []
+    for column, (name, rule) in enumerate(rules.items(), start=1):
+        for entity, groups in _groups(slices, column, name == "user").items():
+            key = EntityKey(rule.detector.key, ORGANISATION, (entity,)).encode()
+            fold = _Given(rule.detector, {key: groups})
+            elements += [one for tag, (_, one) in _pairs(replay(fold, key, [key]))]
+    return elements
 
 
 def _only(entity: Mapping[str, str]) -> str:

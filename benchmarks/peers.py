@@ -37,7 +37,7 @@ from transforms.firing import WINDOW, Course
 from transforms.fold import STATE, Replay, replay
 from transforms.history import DAY
 from transforms.peers import WeighFold
-from transforms.scope import Day
+from transforms.watched import Day
 
 GOAL = 2_000
 """Times real time, on one core."""
@@ -239,9 +239,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     speed = given.days * 86_400 / spent
     met = "met" if speed >= GOAL else "MISSED"
     each = spent / messages
-    print(
-        f"{given.users:,} users: {messages / given.days:,.0f} messages a day in {1e6 * each:.0f} µs"
-    )
+    rate = f"{messages / given.days:,.0f} messages a day in {1e6 * each:.0f} µs"
+    print(f"{given.users:,} users: {rate}")
     print(f"{speed:,.0f} × real time on one core, goal {GOAL:,}: {met}")
     print(f"state {len(state) / 1e6:.1f} MB, {said['anomalies']:,} anomalies")
     day = START + given.days

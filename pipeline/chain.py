@@ -103,6 +103,7 @@ class Chain:
             forget_after=settings.forget_after * DAY,
             snapshot=self._state_before(folder),
             spread=self.options.view_as(DirectOptions).direct_num_workers != 1 or not embedded,
+            retried=not embedded,
         )
         pipeline = beam.Pipeline(options=self.options)
         job.build(pipeline, list(lists(step.names)))

@@ -15,7 +15,7 @@ from transforms.entity import STRAYS
 from transforms.firing import WINDOW
 from transforms.history import DAY, MOST, ageing
 from transforms.own import LEAST, MEMORY
-from transforms.scope import SIGHTING_DAYS
+from transforms.watched import SIGHTING_DAYS
 
 _FORGET: Final = "forget_after"
 _COMMON: Final = {

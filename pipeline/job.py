@@ -31,7 +31,6 @@ class Job:
     read: ReadObjects
     rules: tuple[Rule, ...]
     output: Path
-    incidents: tuple[Incident, ...] = ()
     course: Course = WHOLE
     forget_after: int = FORGET_AFTER
     """Slices after which an entity of which nothing new is learned leaves."""
@@ -39,6 +38,10 @@ class Job:
     """Folder of the state to begin with."""
     spread: bool = False
     """Deal the objects out to several workers; one worker keeps their order instead."""
+    incidents: tuple[Incident, ...] = ()
+    """Confirmed ones, of which nothing is learned."""
+    retried: bool = False
+    """The runner may do work again, in other bundles."""
 
     def build(self, pipeline: beam.Pipeline, lists: Sequence[bytes]) -> None:
         """Add the graph of a bounded run; `lists` name the objects to read, as Listing has them."""
@@ -51,11 +54,11 @@ class Job:
             ("Late", TOO_LATE, judged.late),
             ("DeadLetters", DEAD_LETTER, judged.dead),
         ):
-            records | f"Write{name}" >> WriteRecords(self.output, codec)
+            records | f"Write{name}" >> WriteRecords(self.output, codec, self.retried)
         ids = {rule.uuid: rule.id for rule in self.rules}
         (*judged.counts, judged.selections) | "WriteAccount" >> WriteAccount(self.output, ids)
         if self.course.keep:
-            judged.state | "WriteState" >> WriteState(self.output)
+            judged.state | "WriteState" >> WriteState(self.output, self.retried)
 
     def judge(self, objects: Any) -> Judged:
         """Lists of names → what came of them: the same for a bounded and an unbounded run."""

@@ -70,6 +70,9 @@ class Detector:
     """Where the entities and their peers are: everywhere, or in each account by itself."""
     with_tool: bool = field(default=False, metadata=allows(YesNo()))
     """With `contrast`: weigh the tool (the family of the user agent), too."""
+    guarded: bool = field(default=False, metadata=allows(YesNo()))
+    """With `contrast`: what a single entity has does not count among its peers, and of its first
+    times 20 a day count: against names that are made up (docs/decisions/0018)."""
 
     @classmethod
     def parse(cls, document: object, where: Where) -> Detector:
@@ -104,6 +107,7 @@ class Detector:
             "scope": self.scope,
             "scorer": self.scorer,
             **({"with_tool": True} if self.with_tool else {}),
+            **({"guarded": True} if self.guarded else {}),
         }
 
     @property
@@ -114,7 +118,11 @@ class Detector:
         the end, and only where it is said.
         """
         entity = ",".join(self.partition_fields)
-        said = ("tool",) if self.with_tool else ()
+        said = [
+            word
+            for word, is_said in (("tool", self.with_tool), ("guarded", self.guarded))
+            if is_said
+        ]
         return "/".join((self.function, self.by_field, entity, self.scorer, self.scope, *said))
 
     @classmethod

@@ -109,6 +109,8 @@ class DayState(msgspec.Struct, gc=False):
     highest: list[float]
     open: dict[str, float]
     """Entity → its highest S, until the day is closed."""
+    booked: dict[str, int] = {}
+    """Entity → its candidates that were counted, until then, of a guarded detector."""
 
 
 class WatchedState(msgspec.Struct, gc=False):

@@ -39,11 +39,26 @@ class Popularity:
     pairs: int = 0
     first: dict[str, tuple[int, str]] = field(default_factory=dict)
     """Value → (first slice, first entity): for explanations, and for ever."""
+    guarded: bool = False
+    """Whether what a single entity has is left out of the sums: names can be made up."""
+    alone: int = 0
+    """Values that a single entity has."""
+
+    @property
+    def total(self) -> int:
+        """Pairs of an entity and a value."""
+        return self.pairs - self.alone * self.guarded
+
+    @property
+    def kinds(self) -> int:
+        """V: the number of values."""
+        return len(self.fans) - self.alone * self.guarded
 
     def enter(self, value: str, slice_: int, entity: str) -> None:
         """An entity has a value that it did not have."""
-        self.fans[value] = self.fans.get(value, 0) + 1
+        fans = self.fans[value] = self.fans.get(value, 0) + 1
         self.pairs += 1
+        self.alone += (fans == 1) - (fans == 2)
         known = self.first.get(value)
         if known is None or (slice_, entity) < known:
             self.first[value] = (slice_, entity)
@@ -51,14 +66,15 @@ class Popularity:
     def leave(self, value: str) -> None:
         """An entity has it no more."""
         self.pairs -= 1
-        self.fans[value] -= 1
-        if not self.fans[value]:
+        fans = self.fans[value] = self.fans[value] - 1
+        self.alone += (fans == 1) - (fans == 0)
+        if not fans:
             del self.fans[value], self.first[value]
 
     def share(self, value: str) -> float:
         """How much of all that peers have is this value; of one that nobody has, a little."""
         mine = self.fans.get(value, 0) + 0.5
-        return mine / (self.pairs + 0.5 * (len(self.fans) + _SMOOTHING))
+        return mine / (self.total + 0.5 * (self.kinds + _SMOOTHING))
 
 
 @dataclass
@@ -68,6 +84,11 @@ class Peers:
     actions: Popularity = field(default_factory=Popularity)
     places: Popularity = field(default_factory=Popularity)
     tools: Popularity = field(default_factory=Popularity)
+
+    @property
+    def known(self) -> bool:
+        """Whether any entity is left."""
+        return any(table.fans for table in (self.actions, self.places, self.tools))
 
     def table(self, kind: str) -> Popularity:
         """Actions, places or tools."""
@@ -132,7 +153,7 @@ def _habit(own: Own) -> Factor:
 
 
 def _what(action: str, actions: Popularity) -> Factor:
-    value = -math.log(max(1, len(actions.fans)) * actions.share(action))
+    value = -math.log(max(1, actions.kinds) * actions.share(action))
     much = f"{math.exp(abs(value)):.1f} times {'rarer' if value >= 0 else 'more common'}"
     return Factor("what", value, f"{_peers(actions, action)} {much} than an average action")
 
@@ -156,7 +177,7 @@ def _where(
     """The least fitting of the cell's places, or tools."""
     best, which = 0.0, ""
     if n >= LEAST:
-        anyone = 1 / (len(table.fans) + _SMOOTHING)
+        anyone = 1 / (table.kinds + _SMOOTHING)
         for value in sorted(values):
             share = table.share(value)
             here = _probability(counts.get(value, 0), n, kinds, share)
@@ -200,7 +221,7 @@ def _company(own: Own, actions: Popularity) -> Factor:
 
 def _gain(habit: Habit, own: Own, actions: Popularity) -> float:
     """How much more often the entity does an action than its peers have it: 0 to 3."""
-    typical = (habit.count / own.n_actions) / (actions.fans[habit.name] / actions.pairs)
+    typical = (habit.count / own.n_actions) / (actions.fans[habit.name] / max(1, actions.total))
     return min(_COMPANY, max(0.0, math.log(typical)))
 
 

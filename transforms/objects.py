@@ -76,15 +76,19 @@ class Extent:
         return arrival + _AHEAD_MS + 1
 
 
-def name_list(names: list[str]) -> bytes:
-    """Object names as one element: packed, since names of a tree are much alike."""
-    return zlib.compress(json.dumps(names).encode(), level=1)
+def name_list(names: list[str], floor: int = 0) -> bytes:
+    """Object names as one element, packed; earlier arrivals are raised to the source's `floor`."""
+    return zlib.compress(json.dumps([floor, *names]).encode(), level=1)
 
 
 def names_in(packed: bytes) -> list[str]:
     """The names in an element."""
-    names: list[str] = json.loads(zlib.decompress(packed))
-    return names
+    return _opened(packed)[1]
+
+
+def _opened(packed: bytes) -> tuple[int, list[str]]:
+    floor, *names = json.loads(zlib.decompress(packed))
+    return floor, names
 
 
 def folder_date(name: str) -> datetime | None:
@@ -190,10 +194,10 @@ class _ReadObjects(beam.DoFn):  # type: ignore[misc]
         return self._settings.extent.limit(folder_date(folder + "/"))
 
     def process(self, packed: bytes) -> Iterator[Any]:
-        names = names_in(packed)
+        floor, names = _opened(packed)
         batch = _Batch(written(names[0]))
         for name in names:
-            arrival = arrival_of(name) if self._settings.arrivals else None
+            arrival = self._arrival(name, floor, batch.counts)
             if arrival != batch.arrival:
                 while batch.events:
                     yield batch.take()
@@ -219,6 +223,13 @@ class _ReadObjects(beam.DoFn):  # type: ignore[misc]
         row = Row(f"read {batch.unit}", dict(batch.counts))
         yield beam.pvalue.TaggedOutput("counts", ROW.encode(row))
         self._note(names)
+
+    def _arrival(self, name: str, floor: int, counts: Counter[str]) -> int | None:
+        if not self._settings.arrivals:
+            return None
+        arrival = arrival_of(name)
+        counts["objects|raised"] += arrival < floor
+        return max(arrival, floor)
 
     def _readings(self, name: str) -> Iterator[tuple[Reading, bytes]]:
         """An object's readings with the bytes that they came from; what fails is a dead letter.

@@ -33,6 +33,8 @@ class ScopeFold:
     name: str
     scope: Scope
     counts: Counter[str] = field(default_factory=Counter)
+    held: dict[str, int] = field(default_factory=dict)
+    """How it was calibrated when it was forgotten in this run."""
 
 
 class WeighFold:
@@ -57,10 +59,12 @@ class WeighFold:
             if not one.of_users and (users := companion(one, every)) is not None
         }
         self._with_tool = frozenset(key for key, one in self._detectors.items() if one.with_tool)
+        self._guarded = frozenset(key for key, one in self._detectors.items() if one.guarded)
 
     def begin(self, key: bytes) -> ScopeFold:
         """A scope of which nothing is known."""
-        return ScopeFold(key.decode(), Scope(self._with_tool, self._companions))
+        scope = Scope(self._with_tool, self._guarded, self._companions)
+        return ScopeFold(key.decode(), scope)
 
     def holds(self, data: bytes) -> bool:
         """Whether an element is a ScopeState."""
@@ -101,6 +105,10 @@ class WeighFold:
         state.scope.forget(firing)
         if candidates:  # else nothing is asked of the days
             state.scope.close(firing)
+        leaves = state.scope.leaves
+        if leaves is not None and firing >= leaves:
+            state.held = self._calibrations(state)
+            state.scope.watched.clear()
 
     def _is_flood(self, candidate: Candidate) -> bool:
         """Whether a candidate takes the score of those that the peers have judged."""
@@ -154,8 +162,8 @@ class WeighFold:
         return None
 
     def leaves(self, state: ScopeFold) -> int | None:
-        """Never: a scope is bounded by its entities, who leave."""
-        return None
+        """When all its entities have left, and nothing asks for its days any more."""
+        return state.scope.leaves
 
     def save(self, state: ScopeFold, later: Mapping[int, list[Item]], done: int) -> bytes | None:
         """A ScopeState, unless nothing is known of the scope."""
@@ -175,7 +183,11 @@ class WeighFold:
 
     def end(self, state: ScopeFold, later: Mapping[int, list[Item]]) -> Iterator[tuple[str, Any]]:
         """What was counted of the scope, and how its detectors are calibrated."""
-        counts = dict(state.counts)
+        counts = {**state.counts, **state.held, **self._calibrations(state)}
+        yield "counts", ROW.encode(Row(f"weigh {state.name}", counts))
+
+    def _calibrations(self, state: ScopeFold) -> dict[str, int]:
+        counts = {}
         for key, watched in state.scope.watched.items():
             if key in self._names:
                 at = f"{HELD}scopes|{state.name}|{self._names[key]}"
@@ -183,7 +195,7 @@ class WeighFold:
                 calibration = watched.calibration(today)
                 counts[f"{at}|days"] = calibration.days if calibration else 0
                 counts[f"{at}|since"] = watched.since
-        yield "counts", ROW.encode(Row(f"weigh {state.name}", counts))
+        return counts
 
 
 def _order(found: Candidate) -> tuple[int, str, list[tuple[str, str]], int, str]:

@@ -7,19 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from schemas.anomaly import Candidate, Factor
 from schemas.change import Change
-from schemas.entity import entity_text
 from schemas.rule import first_of
-from transforms.calibrate import DAYS, HIGHEST, Calibration, calibrate, seldom
-from transforms.contrast import Peers, Sightings, judge, judge_first
+from transforms.calibrate import DAYS, seldom
+from transforms.contrast import judge, judge_first
 from transforms.firing import WINDOW
 from transforms.history import DAY
-
-SIGHTING_DAYS: Final = 30
-"""Closed days over which the shares of failures and writes are taken."""
+from transforms.watched import SIGHTING_DAYS, Watched, who_of
 
 
 class Verdict(NamedTuple):
@@ -29,116 +26,12 @@ class Verdict(NamedTuple):
     factors: list[Factor]
 
 
-@dataclass
-class Day:
-    """What was judged of one detector on one day."""
-
-    sightings: int = 0
-    """Candidates with n ≥ 5."""
-    failed: int = 0
-    wrote: int = 0
-    judged: int = 0
-    """Entities, once the day is closed."""
-    highest: list[float] = field(default_factory=list)
-    """Of these the 64 highest S, descending."""
-    open: dict[str, float] = field(default_factory=dict)
-    """Entity → its highest S, until the day is closed."""
-
-    @property
-    def told(self) -> tuple[int, list[float]]:
-        """What a calibration needs: the number of entities, and the 64 highest S."""
-        if self.open:
-            return len(self.open), sorted(self.open.values(), reverse=True)[:HIGHEST]
-        return self.judged, self.highest
-
-    def close(self) -> None:
-        """Keep that only."""
-        (self.judged, self.highest), self.open = self.told, {}
-
-
-@dataclass
-class Watched:
-    """What a scope remembers of one detector."""
-
-    peers: Peers = field(default_factory=Peers)
-    days: dict[int, Day] = field(default_factory=dict)
-    since: int = -1
-    """The first firing that was calibrated."""
-    _sightings: dict[int, Sightings] = field(default_factory=dict)
-    _calibrations: dict[int, Calibration | None] = field(default_factory=dict)
-    """By day, what the closed days before it come to: nothing is booked on them any more."""
-
-    def enter(self, change: Change) -> None:
-        """Take note of what entered an entity's history."""
-        for kind, values in change.entered.items():
-            table = self.peers.table(kind)
-            for value in values:
-                table.enter(value, change.slice, change.entity)
-
-    def leave(self, change: Change) -> None:
-        """Take note of what left it."""
-        for kind, values in change.left.items():
-            table = self.peers.table(kind)
-            for value in values:
-                table.leave(value)
-
-    def close(self, today: int) -> None:
-        """Close the days before `today`, and forget those that nothing asks for any more."""
-        for day in sorted(self.days):
-            if day < today - SIGHTING_DAYS - 1:
-                del self.days[day]
-            elif day < today:
-                self.days[day].close()
-        for memo in (self._sightings, self._calibrations):
-            for day in [day for day in memo if day < today - 1]:  # what is late asks for yesterday
-                del memo[day]
-
-    def sightings(self, today: int) -> Sightings:
-        """First sightings of the closed days before `today`."""
-        if today not in self._sightings:
-            days = self._before(today, SIGHTING_DAYS)
-            self._sightings[today] = Sightings(
-                sum(day.sightings for day in days),
-                sum(day.failed for day in days),
-                sum(day.wrote for day in days),
-            )
-        return self._sightings[today]
-
-    def calibration(self, today: int) -> Calibration | None:
-        """The calibration by the closed days before `today`."""
-        if today not in self._calibrations:
-            told = [day.told for day in self._before(today, DAYS)]
-            self._calibrations[today] = calibrate(told)
-        return self._calibrations[today]
-
-    def _before(self, today: int, number: int) -> list[Day]:
-        """Of so many days before `today` those on which there was something."""
-        return [self.days[day] for day in range(today - number, today) if day in self.days]
-
-    def _day(self, candidate: Candidate) -> Day:
-        return self.days.setdefault(candidate.slice // DAY, Day())
-
-    def book_sighting(self, candidate: Candidate) -> None:
-        """Count a candidate on the day of its slice."""
-        day = self._day(candidate)
-        day.sightings += 1
-        day.failed += candidate.cell.failed
-        day.wrote += candidate.cell.write
-
-    def book(self, candidate: Candidate, surprise: float) -> None:
-        """Keep an entity's highest S on the day of the slice."""
-        day = self._day(candidate)
-        who = who_of(candidate)
-        day.open[who] = max(day.open.get(who, surprise), surprise)
-
-
-def who_of(candidate: Candidate) -> str:
-    """The entity of a candidate, as the sets of cells have it."""
-    return entity_text(tuple(candidate.entity.values()))
-
-
 def _is_booked(candidate: Candidate) -> bool:
     return candidate.timing != "too_late" and not candidate.incident
+
+
+def _by_slice(candidate: Candidate) -> tuple[int, str]:
+    return candidate.slice, candidate.action
 
 
 def calibrated_as(candidate: Candidate) -> str:
@@ -163,6 +56,8 @@ class Scope:
 
     with_tool: frozenset[str] = frozenset()
     """Detectors that have the factor `tool`, too."""
+    guarded: frozenset[str] = frozenset()
+    """Detectors whose numbers of peers no entity can shift alone."""
     companions: Mapping[str, str] = field(default_factory=dict)
     """City detector → the detector of the users whose verdicts it carries."""
     watched: dict[str, Watched] = field(default_factory=dict)
@@ -173,7 +68,7 @@ class Scope:
         """What is remembered of a detector."""
         watched = self.watched.get(detector)
         if watched is None:
-            watched = self.watched[detector] = Watched()
+            watched = self.watched[detector] = Watched.new(detector in self.guarded)
         return watched
 
     def apply(self, changes: Iterable[Change]) -> None:
@@ -255,7 +150,7 @@ class Scope:
         """Count candidates and keep verdicts, when all of a firing are judged; what came too late,
         and what lies in an incident, is never booked.
         """
-        for candidate in filter(_is_booked, candidates):
+        for candidate in sorted(filter(_is_booked, candidates), key=_by_slice):
             self.of(candidate.detector).book_sighting(candidate)
         for candidate, verdict in told:
             if _is_booked(candidate):
@@ -276,6 +171,16 @@ class Scope:
         days = range(today - min(DAYS, today - min(usual.days)), today)
         highest = [watched.days[day].told[1] for day in days if day in watched.days]
         return seldom(highest, len(days), surprise)
+
+    @property
+    def leaves(self) -> int | None:
+        """The first firing that asks for none of the days any more, if no entity is left; None
+        while one is, and where nothing is known.
+        """
+        if not self.watched or any(one.peers.known for one in self.watched.values()):
+            return None
+        days = [day for one in self.watched.values() for day in one.days]
+        return (max(days) + SIGHTING_DAYS + 1) * DAY + WINDOW if days else 0
 
     def forget(self, firing: int) -> None:
         """Let go of verdicts that no later firing asks for."""

@@ -12,8 +12,10 @@ from schemas.state import (
     column,
     integers,
 )
-from transforms.contrast import Peers, Popularity
-from transforms.scope import Day, Scope, Verdict, Watched
+from transforms.contrast import Popularity
+from transforms.history import KINDS
+from transforms.scope import Scope, Verdict
+from transforms.watched import Day
 
 
 def watched_states(scope: Scope) -> dict[str, WatchedState]:
@@ -42,11 +44,11 @@ def verdict_states(scope: Scope) -> list[VerdictState]:
 def restore(scope: Scope, watched: dict[str, WatchedState], verdicts: list[VerdictState]) -> None:
     """Make an empty scope what the above was made from."""
     for detector, state in watched.items():
-        peers = Peers(
-            _popularity(state.actions), _popularity(state.places), _popularity(state.tools)
-        )
-        days = {day.day: _day(day) for day in state.days}
-        scope.watched[detector] = Watched(peers, days, state.since)
+        found = scope.of(detector)
+        for kind in KINDS:
+            _fill(found.peers.table(kind), getattr(state, kind))
+        found.days = {day.day: _day(day) for day in state.days}
+        found.since = state.since
     for one in verdicts:
         actions = scope.verdicts.setdefault((one.detector, one.slice, one.entity), {})
         actions[one.action] = Verdict(one.surprise, one.factors)
@@ -62,13 +64,11 @@ def _popularity_state(table: Popularity) -> PopularityState:
     )
 
 
-def _popularity(state: PopularityState) -> Popularity:
+def _fill(table: Popularity, state: PopularityState) -> None:
     fans, first = integers("I", state.fans), integers("i", state.first)
-    return Popularity(
-        fans=dict(zip(state.names, fans, strict=True)),
-        pairs=sum(fans),
-        first=dict(zip(state.names, zip(first, state.by, strict=True), strict=True)),
-    )
+    table.fans = dict(zip(state.names, fans, strict=True))
+    table.first = dict(zip(state.names, zip(first, state.by, strict=True), strict=True))
+    table.pairs, table.alone = sum(fans), fans.count(1)
 
 
 def _day_state(number: int, day: Day) -> DayState:
@@ -80,6 +80,7 @@ def _day_state(number: int, day: Day) -> DayState:
         judged=day.judged,
         highest=day.highest,
         open=dict(sorted(day.open.items())),
+        booked=dict(sorted(day.booked.items())),
     )
 
 
@@ -91,4 +92,5 @@ def _day(state: DayState) -> Day:
         judged=state.judged,
         highest=state.highest,
         open=state.open,
+        booked=state.booked,
     )

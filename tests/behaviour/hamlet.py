@@ -137,7 +137,7 @@ before(pipeline.ledger.Ledger, "step", lambda self: begun.append(self))
 
 POINTS: Mapping[str, str] = {
     "the graph of a step runs": """
-before(pipeline.sinks._Avro, "finish_bundle",
+before(pipeline.sinks._Avro, "close",
        lambda self: len(begun) == {step} and self._writer is not None)
 """,
     "a step is written, not committed": """

@@ -130,12 +130,12 @@ os.replace = replacing
     assert done.status == 0, done.err
 
 
-@pytest.mark.parametrize("what", ["write_whole", "_Avro._write", "move"])
+@pytest.mark.parametrize("what", ["write_whole", "_Avro.write", "move"])
 def test_a_full_disk_leaves_the_earlier_snapshot(place: Path, tmp_path: Path, what: str) -> None:
     state = copied(place, tmp_path)
     before = everything(state)
-    owner = {"write_whole": "pipeline.files.os", "_Avro._write": "pipeline.sinks._Avro"}
-    name = {"write_whole": "fsync", "_Avro._write": "_write", "move": "move_whole"}[what]
+    owner = {"write_whole": "pipeline.files.os", "_Avro.write": "pipeline.sinks._Avro"}
+    name = {"write_whole": "fsync", "_Avro.write": "write", "move": "move_whole"}[what]
     custom = f"""
 import pipeline.files, pipeline.run, pipeline.sinks, pipeline.snapshot
 def full(*_, **__):
@@ -459,7 +459,7 @@ def test_a_run_that_is_refused_or_fails_leaves_no_folder_for_a_snapshot(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device", "somewhere")
 
-    monkeypatch.setattr("pipeline.sinks._Avro._write", full)
+    monkeypatch.setattr("pipeline.sinks._Avro.write", full)
     assert taken(tmp_path / "out", place, tmp_path / "state", TIMES[0]).status == 1
     assert contents(tmp_path) == []
 

@@ -168,7 +168,7 @@ def test_a_round_that_fails_ends_it_with_its_status(
         raise OSError(28, "No space left on device", "somewhere")
 
     def break_it() -> None:
-        monkeypatch.setattr("pipeline.sinks._Avro._write", full)
+        monkeypatch.setattr("pipeline.sinks._Avro.write", full)
 
     clock = Clock(END_OF_ALL, break_it)
     if fails == 1:

@@ -75,6 +75,22 @@ def test_fresh_entities_every_day_level_off() -> None:
     assert len(job.told["anomalies"]) >= DAYS * 4 * 2 * 2
 
 
+def test_scopes_of_fresh_entities_level_off_and_leave_with_them() -> None:
+    """Days are remembered for 31; a scope that nobody is left in, as long as its days count."""
+    rules = (rule_of(("cloud.account.id", "user.name"), "contrast"), rule_of(BY_CITY, "contrast"))
+    job = Job(rules, FORGET_AFTER)
+    by_step = sizes(job, fresh_users(4))
+    assert_level(by_step["score"], of=20)
+    assert_level(by_step["weigh"], of=34)
+    assert_level(by_step["select"], of=20)
+    last = START + (DAYS - 1) * DAY + 92
+    job.run([], last + FORGET_AFTER + 1)
+    assert not job.states["score"]
+    assert job.states["weigh"], "its days still count"
+    job.run([], (last // DAY + 31) * DAY + 8)
+    assert not job.states["weigh"]
+
+
 def fresh_actions(per_slice: int, late: int | None = None) -> Iterator[list[Delivery]]:
     """One user who does one thing always, and others once; all of it so many firings late."""
     for day in range(DAYS):

@@ -112,6 +112,7 @@ SLUG = "lower-case words joined by hyphens"
         ("cases_per_day", 10_001, "10001 is not a number from 0.01 to 10000"),
         ("detector.with_tool", 1, "1 is neither true nor false"),
         ("detector.with_tool", "yes", "'yes' is neither true nor false"),
+        ("detector.guarded", 1, "1 is neither true nor false"),
         ("max_alerts", 0, "0 is not a whole number from 1 to 10000"),
         ("max_alerts", 10_001, "10001 is not a whole number from 1 to 10000"),
         ("max_alerts", 10.0, "10.0 is not a whole number from 1 to 10000"),

@@ -73,8 +73,8 @@ REFUSED = {
     "no value": (["sim", "--days"], "--days: a value is missing; see raretrail simulate --help"),
     "no cover": (
         ["sim", "--cover", "camoflaged"],
-        "--cover camoflaged: no such value (did you mean camouflaged?); choose mixed, alone, busy "
-        "or camouflaged",
+        "--cover camoflaged: no such value (did you mean camouflaged?); choose mixed, alone, busy, "
+        "camouflaged or slow",
     ),
     "no flag": (["sim", "--evnts", "5"], "--evnts: no such option (did you mean --events?)"),
     "no directory": ([], "DIR: not given; see raretrail simulate --help"),
