@@ -111,8 +111,8 @@ class Chain:
         shutil.rmtree(folder / _BEGIN, ignore_errors=True)
 
     @cached_property
-    def _database(self) -> str | None:
-        return checksum(self.settings.geoip_database)
+    def _configuration(self) -> dict[str, Any]:
+        return configuration(self.settings, self.rules)
 
     @cached_property
     def _detectors(self) -> dict[str, dict[str, Any]]:
@@ -179,7 +179,7 @@ class Chain:
                     for reason, names in skipped
                 },
             },
-            "configuration": configuration(self.settings, self.rules, self._database),
+            "configuration": self._configuration,
             "versions": {
                 "raretrail": version("raretrail"),
                 "apache-beam": beam.__version__,
@@ -213,13 +213,11 @@ def _told(rule: Rule) -> dict[str, Any]:
     }
 
 
-def configuration(
-    settings: RunSettings, rules: Sequence[Rule], database: str | None
-) -> dict[str, Any]:
-    """What run.json says that was asked for; `database` is the checksum of the city database."""
+def configuration(settings: RunSettings, rules: Sequence[Rule]) -> dict[str, Any]:
+    """What run.json says that was asked for."""
     return {
         **settings.document(),
-        "geoip_sha256": database,
+        "geoip_sha256": checksum(settings.geoip_database),
         "incidents_sha256": checksum(settings.incidents),
         "rules_applied": [_told(rule) for rule in rules],
     }

@@ -6,7 +6,6 @@ import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +15,7 @@ from pipeline.config import config_tokens
 from pipeline.errors import Parser, UsageError, underscored
 from pipeline.flags import RUN, WATCH, Command, RunOptions, parser_of
 from pipeline.sources import STDIN
-from schemas.text import written
+from schemas.text import moment, written
 from schemas.words import iso
 
 _SECRET: Final = re.compile(r"secret|token|password|credential|key|connection_string|oauth")
@@ -172,17 +171,10 @@ def _days(flag: str, text: str, other: str = "") -> int:
 
 
 def _time(flag: str, text: str | None) -> int | None:
-    """A date or time in ISO 8601, UTC where it names no zone, in ms since the epoch."""
-    if text is None:
-        return None
     try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(
-            f"{flag} {text}: not a time; write it as 2026-03-02 or 2026-03-02T14:30:00Z"
-        ) from None
-    zoned = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
-    return int(zoned.timestamp() * 1000)
+        return None if text is None else moment(text)
+    except ValueError as error:
+        raise UsageError(f"{flag} {text}: {error}") from None
 
 
 def _beam_options(tokens: Sequence[str], parser: argparse.ArgumentParser) -> PipelineOptions:

@@ -13,12 +13,15 @@ import msgspec
 
 from pipeline.errors import UsageError
 from pipeline.files import read_json
+from pipeline.ledger import RUN
 from pipeline.options import RunSettings
+from pipeline.sinks import ALERTS
+from pipeline.snapshot import MANIFEST
 from pipeline.sources import STDIN
 from schemas.words import iso, minute
 from transforms.firing import last_firing, time_of
 
-_RESULTS: Final = ("run.json", "alerts.ndjson")
+_RESULTS: Final = (RUN, ALERTS)
 """Files of a run that look like logs by their name."""
 
 
@@ -73,7 +76,7 @@ def replaced(settings: RunSettings) -> list[str]:
     if folder is None or until is None or folder == settings.snapshot_in:
         return []
     try:
-        old = str(read_json(folder / "manifest.json")["horizon"])
+        old = str(read_json(folder / MANIFEST)["horizon"])
     except (OSError, msgspec.MsgspecError, LookupError, TypeError):
         return []
     new = iso(time_of(last_firing(until)))

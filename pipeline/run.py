@@ -15,7 +15,7 @@ from typing import Any, Final
 from apache_beam.options.pipeline_options import StandardOptions
 
 from pipeline import snapshot
-from pipeline.chain import Chain, checksum, configuration
+from pipeline.chain import Chain, configuration
 from pipeline.errors import UsageError
 from pipeline.incidents import load_incidents
 from pipeline.ledger import RUN, WORK, goes_on, sweep
@@ -97,7 +97,7 @@ def _repeated(
     """What to say of a command that has come to its end in OUT. Raises UsageError if it is another
     that has, or if there is more to read by now.
     """
-    asked = configuration(settings, rules, checksum(settings.geoip_database))
+    asked = configuration(settings, rules)
     objects = list[str]()
     if STDIN not in settings.inputs:
         extent = Extent(settings.start, settings.until, now)

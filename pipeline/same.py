@@ -10,6 +10,7 @@ import msgspec
 
 from pipeline.errors import UsageError
 from pipeline.files import read_json
+from pipeline.ledger import RUN
 from pipeline.sources import STDIN
 from schemas.words import minute
 
@@ -80,7 +81,7 @@ def check_same(output: Path, before: Mapping[str, Any], now: Mapping[str, Any]) 
 def finished(output: Path) -> dict[str, Any] | None:
     """run.json of a run that has come to its end in a folder; None if there is none."""
     try:
-        run = read_json(output / "run.json")
+        run = read_json(output / RUN)
         return run if run["accounting"] and run["configuration"] else None
     except (OSError, msgspec.MsgspecError, LookupError, TypeError):
         return None

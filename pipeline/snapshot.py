@@ -34,7 +34,7 @@ STEPS: Final[dict[str, Codec[Any]]] = {
     "weigh": SCOPE_STATE,
     "select": RULE_STATE,
 }
-_MANIFEST: Final = "manifest.json"
+MANIFEST: Final = "manifest.json"
 
 
 class FileEntry(msgspec.Struct, frozen=True):
@@ -91,7 +91,7 @@ def seal(
         held=dict(held),
         files=files,
     )
-    write_json(folder / _MANIFEST, msgspec.to_builtins(manifest))
+    write_json(folder / MANIFEST, msgspec.to_builtins(manifest))
 
 
 def open_snapshot(folder: Path, flag: str) -> Manifest:
@@ -124,7 +124,7 @@ def _manifest(folder: Path, flag: str) -> Manifest:
     if not folder.is_dir():
         raise refuse("no such folder; name one that --snapshot_out wrote")
     try:
-        document = read_json(folder / _MANIFEST)
+        document = read_json(folder / MANIFEST)
         found = document.get("format") if isinstance(document, dict) else None
         if found != FORMAT:
             raise refuse(f"it has format {found}, this version reads {FORMAT}; make it anew")
@@ -158,7 +158,7 @@ def take(folder: Path, manifest: Manifest, place: Path) -> None:
             raise UsageError(f"--snapshot_in {folder}: {fault}; start again") from None
         except OSError:
             shutil.copyfile(source, target)
-    write_json(place / _MANIFEST, msgspec.to_builtins(manifest))
+    write_json(place / MANIFEST, msgspec.to_builtins(manifest))
 
 
 @dataclass(eq=False)
@@ -193,7 +193,7 @@ class _ReadState(beam.DoFn):  # type: ignore[misc]
 
 def _listed(folder: Path) -> list[str]:
     """The names of a snapshot's files, by its manifest."""
-    return [entry["name"] for entry in read_json(folder / _MANIFEST)["files"]]
+    return [entry["name"] for entry in read_json(folder / MANIFEST)["files"]]
 
 
 def sizes(folder: Path) -> dict[str, int]:
@@ -211,7 +211,7 @@ def saved_states(path: Path) -> Iterator[SavedState]:
 
 def may_hold(folder: Path) -> bool:
     """Whether a snapshot may be put into a folder: there is one, a part of one, or nothing."""
-    manifest, known = folder / _MANIFEST, {*STEPS, _MANIFEST, LOCK}
+    manifest, known = folder / MANIFEST, {*STEPS, MANIFEST, LOCK}
     if manifest.exists():
         try:
             document = read_json(manifest)
@@ -230,10 +230,10 @@ def publish(new: Path, place: Path) -> None:
     """Put a snapshot where another may be. Whoever looks finds the one or the other, whole: the
     manifest is replaced at once, files have names of their content. May be done again.
     """
-    if (new / _MANIFEST).exists():
+    if (new / MANIFEST).exists():
         for path in sorted(new.glob("*/*.avro")):
             move_whole(path, place / path.relative_to(new))
-        move_whole(new / _MANIFEST, place / _MANIFEST)
+        move_whole(new / MANIFEST, place / MANIFEST)
     listed = _listed(place)
     for step in STEPS:
         for ending in (".avro", f".avro{UNFINISHED}"):

@@ -10,7 +10,7 @@ from typing import Final
 
 from pipeline.errors import Parser, UsageError, underscored
 from pipeline.ledger import RUN, SNAPSHOT
-from pipeline.snapshot import Manifest, open_snapshot, saved_states
+from pipeline.snapshot import MANIFEST, Manifest, open_snapshot, saved_states
 from schemas.entity import EntityKey, decode_key
 from schemas.event import SLICE_MS
 from schemas.rule import Detector
@@ -57,7 +57,7 @@ def command(argv: Sequence[str]) -> int:
 
 def _snapshot(given: Path) -> Path:
     """The snapshot that is meant: a folder of its own, or the one in OUT."""
-    if (given / SNAPSHOT / "manifest.json").exists() and not (given / "manifest.json").exists():
+    if (given / SNAPSHOT / MANIFEST).exists() and not (given / MANIFEST).exists():
         return given / SNAPSHOT
     if (given / RUN).exists() and not (given / SNAPSHOT).exists():
         raise UsageError(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from schemas.document import LINE, Where, nearest, show
 from schemas.event import FIELDS, SLICE_MS
+from schemas.text import moment
 
 KEYS: Final = ("entity", "from", "until", "why")
 
@@ -70,12 +70,8 @@ def _text(value: object, where: Where) -> str:
     return value
 
 
-def _time(value: Any, where: Where) -> int:
-    """A date or time in ISO 8601, UTC where it names no zone, in ms since the epoch."""
+def _time(value: object, where: Where) -> int:
     try:
-        parsed = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        fault = f"{show(value)} is not a time; write it as 2026-03-02 or 2026-03-02T14:30:00Z"
-        raise where.error(fault) from None
-    zoned = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
-    return int(zoned.timestamp() * 1000)
+        return moment(value if isinstance(value, str) else "")
+    except ValueError as error:
+        raise where.error(f"{show(value)} is {error}") from None

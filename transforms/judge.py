@@ -158,12 +158,12 @@ def _candidates(
     state.counts["judged"] -= len(rest)
     if rest and not flooded:
         state.remember([FLOOD], firing)
-        told.append(_flood(state, profile, group, rest, firing))
+        told.append(_flood(state, profile, group, rest, firing, found[rest[0]].basis))
     return told
 
 
 def _flood(
-    state: Entity, profile: Profile, group: Group, rest: list[str], firing: int
+    state: Entity, profile: Profile, group: Group, rest: list[str], firing: int, basis: Basis
 ) -> Candidate:
     """What is said of the candidates of a slice that are too many to be told one by one.
 
@@ -171,9 +171,8 @@ def _flood(
     """
     words = f"{len(rest):,} more new or rare actions in the same quarter of an hour"
     cell = together(group, rest)
-    basis: Basis = "root" if state.is_root and state.history.actions.n < LEAST else "history"
     flood = _candidate(state, profile, group.slice, firing, FLOOD, cell, Finding(basis=basis))
-    score = None if isinstance(state.scorer, Contrast) else group.highest
+    score = None if state.asks_peers else group.highest
     return replace(flood, score=score, factors=[Factor("flood", float(len(rest)), words)])
 
 

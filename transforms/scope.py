@@ -168,9 +168,9 @@ class Scope:
             return calibration.rate(surprise)
         if key == candidate.detector or usual.calibration(today) is None:
             return None
-        days = range(today - min(DAYS, today - min(usual.days)), today)
-        highest = [watched.days[day].told[1] for day in days if day in watched.days]
-        return seldom(highest, len(days), surprise)
+        span = min(DAYS, today - min(usual.days))
+        highest = [day.told[1] for day in watched.before(today, span)]
+        return seldom(highest, span, surprise)
 
     @property
     def leaves(self) -> int | None:

@@ -97,7 +97,7 @@ class Watched:
     def sightings(self, today: int) -> Sightings:
         """First sightings of the closed days before `today`."""
         if today not in self._sightings:
-            days = self._before(today, SIGHTING_DAYS)
+            days = self.before(today, SIGHTING_DAYS)
             self._sightings[today] = Sightings(
                 sum(day.sightings for day in days),
                 sum(day.failed for day in days),
@@ -108,11 +108,11 @@ class Watched:
     def calibration(self, today: int) -> Calibration | None:
         """The calibration by the closed days before `today`."""
         if today not in self._calibrations:
-            told = [day.told for day in self._before(today, DAYS)]
+            told = [day.told for day in self.before(today, DAYS)]
             self._calibrations[today] = calibrate(told)
         return self._calibrations[today]
 
-    def _before(self, today: int, number: int) -> list[Day]:
+    def before(self, today: int, number: int) -> list[Day]:
         """Of so many days before `today` those on which there was something."""
         return [self.days[day] for day in range(today - number, today) if day in self.days]
 
